@@ -1,0 +1,62 @@
+"""From logged accelerator designs to a better accelerator: conservative offline optimisation.
+
+>>> import prime_fast as pf
+>>> simulator = pf.Simulator("MobileNetV2")
+>>> scores = simulator.score(simulator.space.sample(1000, seed=0))
+>>> scores.latency_us.shape
+(1000,)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from prime_fast.errors import ConfigurationError, DataError, NoFeasibleDesignError, PrimeFastError
+
+if TYPE_CHECKING:
+    from prime_fast import logs, search, surrogate
+    from prime_fast.pipeline import OptimizeResult, optimize
+    from prime_fast.simulator import Scores, Simulator
+    from prime_fast.space import DesignSpace
+    from prime_fast.workload import Application, application_names
+
+__all__ = [
+    "Application",
+    "ConfigurationError",
+    "DataError",
+    "DesignSpace",
+    "NoFeasibleDesignError",
+    "OptimizeResult",
+    "PrimeFastError",
+    "Scores",
+    "Simulator",
+    "application_names",
+    "logs",
+    "optimize",
+    "search",
+    "surrogate",
+]
+
+# Imported on first use, so that what needs no JAX does not wait for it.
+_HOMES = {
+    "Application": "workload",
+    "DesignSpace": "space",
+    "OptimizeResult": "pipeline",
+    "Scores": "simulator",
+    "Simulator": "simulator",
+    "application_names": "workload",
+    "optimize": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"prime_fast.{_HOMES[name]}"), name)
+    if name in __all__:
+        return importlib.import_module(f"prime_fast.{name}")
+    raise AttributeError(f"module 'prime_fast' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,86 @@
+"""``prime-fast logs``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from prime_fast.cli.options import Assignment
+
+
+@click.group("logs")
+def command() -> None:
+    """Make logs of designs, and look into them."""
+
+
+@command.command("generate")
+@click.option("--app", "application", required=True, metavar="NAME", help="Application to simulate.")
+@click.option("--designs", default=200_000, show_default=True, help="Designs to draw.")
+@click.option("--seed", default=0, show_default=True, help="Same seed, same log.")
+@click.option("--space", type=click.Path(path_type=Path), help="Design space (TOML); PRIME's by default.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="File to write: .parquet or .csv."
+)
+def generate(application: str, designs: int, seed: int, space: Path | None, out: Path) -> None:
+    r"""Draw designs uniformly, simulate them and write the log.
+
+    \b
+    prime-fast logs generate --app MobileNetV2 --designs 200000 --out logs.parquet
+    """
+    from prime_fast import DesignSpace, Simulator
+    from prime_fast.logs import generate as draw
+    from prime_fast.logs import write_table
+    from prime_fast.logs.writing import check_suffix
+
+    check_suffix(out)
+    simulator = Simulator(application, None if space is None else DesignSpace.load(space))
+    frame = draw(simulator, designs, seed)
+    write_table(frame, out)
+    click.echo(f"{out}: {frame.height:,} designs, {int(frame['feasible'].sum()):,} feasible")
+
+
+@command.command("inspect")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option("--space", type=click.Path(path_type=Path), help="Design space (TOML); PRIME's by default.")
+@click.option(
+    "--objective", default="latency_us", show_default=True, metavar="COLUMN", help="Column to minimise."
+)
+@click.option(
+    "--limit", "limits", multiple=True, type=Assignment(number=True), help="Upper limit on a figure."
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    type=Assignment(number=False),
+    help="NAME of a parameter or figure, to the log's column VALUE.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def inspect_(
+    files: tuple[Path, ...],
+    space: Path | None,
+    objective: str,
+    limits: tuple[tuple[str, float], ...],
+    columns: tuple[tuple[str, str], ...],
+    *,
+    as_json: bool,
+) -> None:
+    r"""Show what a log holds: counts, ranges, best designs, duplicates, and what would be dropped and why.
+
+    \b
+    prime-fast logs inspect logs.parquet --limit area_mm2=29
+    """
+    from rich.console import Console
+
+    from prime_fast import DesignSpace
+    from prime_fast.logs import inspect, read_log, render
+
+    where = DesignSpace.bundled() if space is None else DesignSpace.load(space)
+    log = read_log(list(files), where, objective, columns=dict(columns), least_feasible=0)
+    inspection = inspect(log, dict(limits))
+    if as_json:
+        click.echo(json.dumps(inspection.as_dict(), indent=2))
+    else:
+        render(inspection, Console())

@@ -1,0 +1,23 @@
+"""Logs of designs: read and checked, inspected, generated, written, and the ones that come along."""
+
+from prime_fast.logs.bundled import bundled_log
+from prime_fast.logs.generating import generate
+from prime_fast.logs.inspecting import Inspection, inspect, render
+from prime_fast.logs.log import Dropped, Log, Source
+from prime_fast.logs.reading import read_log, read_table
+from prime_fast.logs.writing import atomic_file, write_table
+
+__all__ = [
+    "Dropped",
+    "Inspection",
+    "Log",
+    "Source",
+    "atomic_file",
+    "bundled_log",
+    "generate",
+    "inspect",
+    "read_log",
+    "read_table",
+    "render",
+    "write_table",
+]

@@ -1,0 +1,117 @@
+"""The bundled simulator: latency, area and energy of an application on designs of the accelerator template.
+
+The model's equations, units and sources stand in the documentation of the Rust module `simulator`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prime_fast import _core
+from prime_fast.space import DesignSpace, read_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from prime_fast.space import Ranks
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Simulated metrics of a batch of designs.
+
+    Attributes
+    ----------
+    latency_us, area_mm2, energy_uj : ndarray of shape (n_designs,), float64
+        Latency in us and energy in uJ of one inference, NaN where infeasible; area in mm2.
+    feasible : ndarray of shape (n_designs,), bool
+    reason : ndarray of shape (n_designs,), uint16
+        0 where feasible, else 1 plus the position of the reason in `reason_names`.
+    reason_names : list of str
+        The space's constraints, then the simulator's checks.
+    """
+
+    latency_us: NDArray[np.float64]
+    area_mm2: NDArray[np.float64]
+    energy_uj: NDArray[np.float64]
+    feasible: NDArray[np.bool_]
+    reason: NDArray[np.uint16]
+    reason_names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.latency_us)
+
+    def reasons(self) -> list[str | None]:
+        """Return for each design the name of the check that it fails, or None."""
+        names = [None, *self.reason_names]
+        return [names[code] for code in self.reason]
+
+
+class Simulator:
+    """An analytical simulator of one application on the designs of one space.
+
+    Parameters
+    ----------
+    application : str or Application
+        Name of a bundled application, or one read from TOML.
+    space : DesignSpace, optional
+        A space with PRIME's ten parameters by name and a metric ``area_mm2``; PRIME's own by default.
+    technology : str or Path, optional
+        A TOML file of technology constants instead of those that ship with the package.
+
+    Raises
+    ------
+    ConfigurationError
+        If the application is unknown, the space lacks a parameter or a constant is missing or negative.
+    """
+
+    def __init__(
+        self,
+        application: str | _core.Application,
+        space: DesignSpace | None = None,
+        technology: str | Path | None = None,
+    ) -> None:
+        if isinstance(application, str):
+            application = _core.Application.bundled(application)
+        self.application = application
+        self.space = space if space is not None else DesignSpace.bundled("prime")
+        constants = (
+            None if technology is None else (read_text(technology, "technology constants"), str(technology))
+        )
+        self.core = _core.Simulator(self.space.core, application, constants)
+        self.reason_names: list[str] = self.core.reasons
+
+    def __repr__(self) -> str:
+        return f"Simulator({self.application.name!r}, {self.space.name!r})"
+
+    def score(self, designs: Ranks | pl.DataFrame, threads: int | None = None) -> Scores:
+        """Simulate a batch of designs in parallel, with the interpreter detached.
+
+        Parameters
+        ----------
+        designs : ndarray of shape (n_designs, n_parameters), uint8 or uint16, or polars.DataFrame
+            Ranks, or values in columns named as the parameters.
+        threads : int, optional
+            Number of threads; all processors by default. The result does not depend on it.
+
+        Returns
+        -------
+        Scores
+
+        Raises
+        ------
+        DataError
+            If shape or dtype is wrong, or a rank or value is not the space's.
+        """
+        latency, area, energy, reason = self.core.score(self.space.designs(designs), threads)
+        return Scores(latency, area, energy, reason == 0, reason, self.reason_names)
+
+    def explain(self, designs: Ranks | pl.DataFrame) -> list[str | None]:
+        """Return for each design why it is infeasible (check, layer, needed, available), or None."""
+        return self.core.explain(self.space.designs(designs))

@@ -1,0 +1,207 @@
+"""Discrete design spaces: parameters, the codec between values, ranks and indices, constraints, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from prime_fast import _core
+from prime_fast.errors import ConfigurationError, DataError
+
+Value: TypeAlias = int | float | str | bool
+Ranks: TypeAlias = NDArray[np.unsignedinteger[Any]]
+
+
+def read_text(path: str | Path, what: str) -> str:
+    """Read a configuration file as text; ConfigurationError names the file and what it should be."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such file; expected {what} in TOML") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: can't be read as text: {error}") from None
+
+
+class DesignSpace:
+    """An ordered set of parameters with their allowed values, constraints and metrics.
+
+    A design is a row of ranks: for each parameter the position of its value in the parameter's list. Its
+    index is the mixed-radix number with the ranks as digits, the first parameter the most significant.
+
+    Build one with :meth:`bundled`, :meth:`load` or :meth:`from_toml`.
+    """
+
+    def __init__(self, core: _core.DesignSpace) -> None:
+        self.core = core
+        self.name: str = core.name
+        self.title: str = core.title
+        self.names: list[str] = core.names
+        self.units: list[str] = core.units
+        self.columns: list[str] = core.columns
+        self.kinds: list[str] = core.kinds
+        self.values: list[list[Value]] = core.values
+        self.cardinalities: list[int] = core.cardinalities
+        self.size: int = core.size
+        self.metric_names: list[str] = [name for name, _ in core.metrics]
+        self.metric_units: dict[str, str] = dict(core.metrics)
+        self.constraint_names: list[str] = [name for name, _ in core.constraints]
+
+    @classmethod
+    def bundled(cls, name: str = "prime") -> DesignSpace:
+        """Return a design space that ships with the package; ConfigurationError where there is none such."""
+        return cls(_core.DesignSpace.bundled(name))
+
+    @classmethod
+    def from_toml(cls, text: str, origin: str = "design space") -> DesignSpace:
+        """Parse a design space; errors (ConfigurationError) start with `origin`."""
+        return cls(_core.DesignSpace.from_toml(text, origin))
+
+    @classmethod
+    def load(cls, path: str | Path) -> DesignSpace:
+        """Read a design space from a TOML file.
+
+        Raises
+        ------
+        ConfigurationError
+            If the file can't be read or is no design space; the text names file, line or field.
+        """
+        return cls.from_toml(read_text(path, "a design space"), str(path))
+
+    def to_toml(self) -> str:
+        """Return the TOML text that the space was read from."""
+        return self.core.text
+
+    def __repr__(self) -> str:
+        return f"DesignSpace({self.name!r}, {len(self.names)} parameters, {self.size:,} designs)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DesignSpace) and self.to_toml() == other.to_toml()
+
+    def __hash__(self) -> int:
+        return hash(self.to_toml())
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return (DesignSpace, (self.core,))
+
+    @property
+    def dimensions(self) -> int:
+        """Number of parameters."""
+        return len(self.names)
+
+    @property
+    def rank_dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """Dtype of ranks: uint8 where no parameter has more than 256 values, else uint16."""
+        return np.uint8 if max(self.cardinalities) <= 256 else np.uint16
+
+    def indices(self, designs: Ranks) -> NDArray[np.uint64]:
+        """Return the index of each design.
+
+        Parameters
+        ----------
+        designs : ndarray of shape (n_designs, n_parameters), uint8 or uint16
+            Ranks. DataError names design and parameter where one is out of range.
+
+        Returns
+        -------
+        ndarray of shape (n_designs,), uint64
+        """
+        return self.core.indices(designs)
+
+    def ranks(self, indices: NDArray[np.uint64]) -> Ranks:
+        """Return the ranks of the designs with these indices, the inverse of :meth:`indices`.
+
+        Returns
+        -------
+        ndarray of shape (n_designs, n_parameters), :attr:`rank_dtype`
+        """
+        return self.core.ranks(np.asarray(indices, dtype=np.uint64))
+
+    def check(self, designs: Ranks) -> NDArray[np.int32]:
+        """Return for each design -1 if it meets all constraints, else the position of the first it breaks.
+
+        Returns
+        -------
+        ndarray of shape (n_designs,), int32
+            Positions in :attr:`constraint_names`.
+        """
+        return self.core.check(designs)
+
+    def metric(self, name: str, designs: Ranks) -> NDArray[np.float64]:
+        """Return a metric that follows from the parameters alone, such as ``area_mm2``.
+
+        Returns
+        -------
+        ndarray of shape (n_designs,), float64
+        """
+        return self.core.metric(name, designs)
+
+    def sample(self, designs: int, seed: int) -> Ranks:
+        """Draw designs uniformly, with replacement, constraints ignored; the same for the same seed."""
+        shape = (designs, self.dimensions)
+        generator = np.random.default_rng(seed)
+        return generator.integers(0, self.cardinalities, size=shape, dtype=self.rank_dtype)
+
+    def frame(self, designs: Ranks) -> pl.DataFrame:
+        """Return designs as a frame of values, one column a parameter."""
+        self.core.check(designs)
+        return pl.DataFrame(
+            {
+                name: pl.Series(values=values, name=name).gather(
+                    pl.Series(designs[:, position], dtype=pl.UInt32)
+                )
+                for position, (name, values) in enumerate(zip(self.names, self.values, strict=True))
+            }
+        )
+
+    def ranks_from_frame(self, frame: pl.DataFrame) -> Ranks:
+        """Return the ranks of designs given as values, one column a parameter; other columns are ignored.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, or a value is not among its parameter's; the text names row (from 1),
+            parameter and value.
+        """
+        ranks = np.empty((frame.height, self.dimensions), dtype=self.rank_dtype)
+        for position, name in enumerate(self.names):
+            if name not in frame.columns:
+                raise DataError(f"designs have no column `{name}`; expected {', '.join(self.names)}")
+            column = self.column_ranks(position, frame[name])
+            if (first := column.is_null().arg_max()) is not None and column.null_count():
+                raise DataError(
+                    f"row {first + 1}: `{name}` is {frame[name][first]!r}; allowed: {self.allowed(position)}"
+                )
+            ranks[:, position] = column.to_numpy()
+        return ranks
+
+    def column_ranks(self, position: int, values: pl.Series) -> pl.Series:
+        """Return the rank of each value of one parameter, null where the value is not allowed."""
+        allowed = self.values[position]
+        if isinstance(allowed[0], bool | str):
+            texts = [str(value).lower() if isinstance(value, bool) else value for value in allowed]
+            cast, keys = values.cast(pl.String, strict=False), pl.Series(texts, dtype=pl.String)
+            if isinstance(allowed[0], bool):
+                cast = cast.str.to_lowercase().replace({"1": "true", "0": "false"})
+        else:
+            cast = values.cast(pl.Float64, strict=False)
+            keys = pl.Series([float(value) for value in allowed], dtype=pl.Float64)
+        ranks = pl.Series(range(len(allowed)), dtype=pl.UInt32)
+        return cast.replace_strict(keys, ranks, default=None, return_dtype=pl.UInt32)
+
+    def allowed(self, position: int) -> str:
+        """Return the allowed values of one parameter as text, shortened where they are many."""
+        values = [str(value) for value in self.values[position]]
+        return ", ".join(values if len(values) <= 12 else [*values[:10], "...", values[-1]])
+
+    def designs(self, designs: Ranks | pl.DataFrame | Sequence[Mapping[str, Value]]) -> Ranks:
+        """Return ranks whether given as ranks, as a frame of values or as mappings of names to values."""
+        if isinstance(designs, np.ndarray):
+            return designs
+        if not isinstance(designs, pl.DataFrame):
+            designs = pl.DataFrame(list(designs))
+        return self.ranks_from_frame(designs)

@@ -1,0 +1,279 @@
+"""A trained ensemble: predictions for people, scores for the search, and its file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.logs.writing import atomic_file
+from prime_fast.surrogate.data import Scale, check_ranks
+from prime_fast.surrogate.features import Encoder
+from prime_fast.surrogate.networks import FEASIBILITY, METRICS, OBJECTIVE, apply_ensemble, build_ensemble
+from prime_fast.surrogate.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int
+    from numpy.typing import NDArray
+
+    from prime_fast.space import DesignSpace
+
+FORMAT = "prime-fast-surrogate/1"
+BLOCK = 1024
+"""Designs of a compiled call: batches are padded to it, so that there is one compilation."""
+ATTENTION_BLOCK = 128
+"""Designs that a transformer takes at a time, so that its activations stay in the processor's cache."""
+
+
+class Prediction(NamedTuple):
+    """What the ensemble says of n designs."""
+
+    objective: NDArray[np.float64]
+    """Shape (n,), in the log's unit: the members' geometric mean."""
+    deviation: NDArray[np.float64]
+    """Shape (n,): standard deviation over the members of the standardised logarithm of the objective."""
+    feasible_probability: NDArray[np.float64]
+    """Shape (n,); 1.0 where the log had no infeasible designs to learn from."""
+    metrics: dict[str, NDArray[np.float64]]
+    """Learned metrics by name, each of shape (n,), in the log's unit."""
+
+
+@eqx.filter_jit
+def ensemble_outputs(
+    networks: Any, encoder: Encoder, ranks: Int[Array, "n parameters"], chunk: int
+) -> Float[Array, "members n outputs"]:
+    """Return every member's outputs, computed ``chunk`` designs at a time; n is a multiple of it."""
+    if chunk == ranks.shape[0]:
+        return apply_ensemble(networks, encoder, ranks)
+    chunks = ranks.reshape(-1, chunk, ranks.shape[1])
+    outputs = jax.lax.map(lambda part: apply_ensemble(networks, encoder, part), chunks)
+    return jnp.moveaxis(outputs, 0, 1).reshape(outputs.shape[1], ranks.shape[0], outputs.shape[3])
+
+
+def padded_outputs(
+    networks: Any, encoder: Encoder, ranks: NDArray[np.integer], architecture: str
+) -> NDArray[np.float64]:
+    """Return every member's outputs for any number of designs: shape (members, n, outputs)."""
+    chunk = BLOCK if architecture == "mlp" else ATTENTION_BLOCK
+    parts = []
+    for start in range(0, max(len(ranks), 1), BLOCK):
+        part = ranks[start : start + BLOCK]
+        # A buffer of its own: JAX may read the memory of an argument after the call has returned.
+        block = np.zeros((BLOCK, encoder.parameters), np.int32)
+        block[: len(part)] = part
+        parts.append(np.asarray(ensemble_outputs(networks, encoder, block, chunk), np.float64)[:, : len(part)])
+    return np.concatenate(parts, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """An ensemble trained on one log, with all that is needed to use it again.
+
+    Attributes
+    ----------
+    space : DesignSpace
+    networks : Network
+        The members, stacked along a leading axis of every array.
+    objective : Scale
+    metrics : mapping of name to Scale
+        The learned metrics, in the order of the networks' outputs.
+    has_infeasible : bool
+        Whether the log had infeasible designs; without any there is no gate.
+    settings : TrainingSettings
+    seed : int
+    log_sha256 : str
+        `TrainingData.sha256` of the log.
+    selection : mapping
+        The chosen alpha, beta and number of steps, and how they were chosen; JSON-able.
+    """
+
+    space: DesignSpace
+    networks: Any
+    objective: Scale
+    metrics: Mapping[str, Scale]
+    has_infeasible: bool
+    settings: TrainingSettings
+    seed: int
+    log_sha256: str
+    selection: Mapping[str, Any]
+    encoder: Encoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive the encoding from the space."""
+        object.__setattr__(self, "encoder", Encoder.of(self.space))
+
+    def _outputs(self, ranks: NDArray[np.integer]) -> NDArray[np.float64]:
+        check_ranks(self.space, ranks)
+        return padded_outputs(self.networks, self.encoder, ranks, self.settings.architecture)
+
+    def _probability(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not self.has_infeasible:
+            return np.ones(outputs.shape[1])
+        # The logistic function, in the form that cannot overflow.
+        probability: NDArray[np.float64] = (0.5 + 0.5 * np.tanh(0.5 * outputs[:, :, FEASIBILITY])).mean(axis=0)
+        return probability
+
+    def _metrics(self, outputs: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        return {
+            name: scale.original(outputs[:, :, METRICS + place].mean(axis=0))
+            for place, (name, scale) in enumerate(self.metrics.items())
+        }
+
+    def predict(self, ranks: NDArray[np.integer]) -> Prediction:
+        """Predict designs given by their ranks, shape (n, parameters); DataError if they lie outside the space."""
+        outputs = self._outputs(ranks)
+        scores = outputs[:, :, OBJECTIVE]
+        return Prediction(
+            self.objective.original(scores.mean(axis=0)),
+            scores.std(axis=0),
+            self._probability(outputs),
+            self._metrics(outputs),
+        )
+
+    def search_score(
+        self, ranks: NDArray[np.integer], limits: Mapping[str, float] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Score designs for the search, lower being better.
+
+        Parameters
+        ----------
+        ranks : ndarray of shape (n, parameters), integer
+            May be reused as soon as the call has returned.
+        limits : mapping of learned metric to largest value, optional
+
+        Returns
+        -------
+        scores : ndarray of shape (n,), float64
+            Mean over the members of the standardised logarithm of the objective, plus ``settings.pessimism``
+            deviations.
+        violations : ndarray of shape (n,), float64
+            How far the probability of being feasible lies below ``settings.gate``, plus by what share a learned
+            metric exceeds its limit; 0.0 where neither is the case.
+        """
+        outputs = self._outputs(ranks)
+        members = outputs[:, :, OBJECTIVE]
+        scores = members.mean(axis=0) + self.settings.pessimism * members.std(axis=0)
+        violations = np.maximum(0.0, self.settings.gate - self._probability(outputs))
+        learned = self._metrics(outputs)
+        for name, limit in (limits or {}).items():
+            violations += np.maximum(0.0, learned[name] / limit - 1.0)
+        return scores, violations
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the surrogate as safetensors, whole or not at all; ConfigurationError if that cannot be done."""
+        header = {
+            "format": FORMAT,
+            "space": self.space.to_toml(),
+            "objective": asdict(self.objective),
+            "metrics": {name: asdict(scale) for name, scale in self.metrics.items()},
+            "has_infeasible": self.has_infeasible,
+            "settings": self.settings.to_dict(),
+            "members": _members(self.networks),
+            "seed": self.seed,
+            "log_sha256": self.log_sha256,
+            "selection": dict(self.selection),
+            "versions": {name: version(name) for name in ("jax", "equinox", "optax", "numpy", "safetensors")},
+        }
+        tensors = {name: np.ascontiguousarray(array) for name, array in _named_arrays(self.networks).items()}
+        content = safetensors.numpy.save(tensors, {"prime_fast": json.dumps(header, allow_nan=False)})
+        with atomic_file(path) as file:
+            file.write(content)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Surrogate:
+        """Read a surrogate that `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged, of another version or not a surrogate; nothing in it is executed.
+        """
+        from prime_fast.space import DesignSpace
+
+        try:
+            with safetensors.safe_open(path, framework="numpy") as file:
+                text = (file.metadata() or {}).get("prime_fast")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        except (OSError, safetensors.SafetensorError, TypeError, ValueError) as error:
+            raise DataError(f"{path} is not a readable surrogate: {error}") from None
+        try:
+            header = json.loads(text) if text is not None else {}
+            if not isinstance(header, dict) or header.get("format") != FORMAT:
+                found = header.get("format") if isinstance(header, dict) else None
+                raise DataError(f"its format is {found!r}; this version reads {FORMAT!r}")
+            settings = TrainingSettings.from_dict(header["settings"])
+            space = DesignSpace.from_toml(header["space"], origin=f"the space in {path}")
+            metrics = {str(name): _scale(scale) for name, scale in header["metrics"].items()}
+            networks = _restored(
+                Encoder.of(space), METRICS + len(metrics), settings, _integer(header["members"]), tensors
+            )
+            return cls(
+                space, networks, _scale(header["objective"]), metrics, header["has_infeasible"] is True, settings,
+                _integer(header["seed"]), str(header["log_sha256"]), dict(header["selection"]),
+            )  # fmt: skip
+        except KeyError as error:
+            raise DataError(f"{path} is not a usable surrogate: its header lacks {error}") from None
+        except (DataError, ConfigurationError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(f"{path} is not a usable surrogate: {error}") from None
+
+
+def _named_arrays(networks: Any) -> dict[str, NDArray[np.float32]]:
+    """Return the ensemble's arrays by their place in it, such as ``.layers.layers[0].weight``."""
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(networks, eqx.is_array))
+    return {jax.tree_util.keystr(place): np.asarray(leaf) for place, leaf in leaves}
+
+
+def _members(networks: Any) -> int:
+    return int(jax.tree_util.tree_leaves(eqx.filter(networks, eqx.is_array))[0].shape[0])
+
+
+def _scale(values: Mapping[str, Any]) -> Scale:
+    scale = Scale(values["logarithmic"] is True, float(values["mean"]), float(values["deviation"]))
+    if not (np.isfinite(scale.mean) and np.isfinite(scale.deviation) and scale.deviation > 0.0):
+        raise DataError(f"normalisation {dict(values)} is not usable")
+    return scale
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DataError(f"{value!r} stands where an integer belongs")
+    return value
+
+
+def _restored(
+    encoder: Encoder, outputs: int, settings: TrainingSettings, members: int, tensors: Mapping[str, NDArray[Any]]
+) -> Any:
+    """Return an ensemble of the given shape with the tensors' values; DataError unless they fit it exactly."""
+    # Shapes only: a file that promises a giant network must not get memory for it.
+    template = eqx.filter_eval_shape(
+        build_ensemble, encoder, outputs, settings, jax.eval_shape(lambda: jax.random.key(0)), members
+    )
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    expected = {
+        jax.tree_util.keystr(place): leaf for place, leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)
+    }
+    if expected.keys() != tensors.keys():
+        odd = sorted(expected.keys() ^ tensors.keys())[0]
+        raise DataError(f"tensor {odd!r} is missing or unknown")
+    for name, leaf in expected.items():
+        if tensors[name].shape != leaf.shape or tensors[name].dtype != np.float32:
+            found = f"{tensors[name].dtype} of shape {tensors[name].shape}"
+            raise DataError(f"tensor {name!r} is {found}; it must be float32 of shape {leaf.shape}")
+        if not np.isfinite(tensors[name]).all():
+            raise DataError(f"tensor {name!r} is not finite")
+    values = [
+        jnp.asarray(tensors[jax.tree_util.keystr(place)]) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+        for place, leaf in leaves
+    ]
+    return jax.tree_util.tree_unflatten(structure, values)

@@ -1,0 +1,431 @@
+r"""Training on a log alone, by PRIME's objective for a cost that is minimised.
+
+With x a design, y the standardised logarithm of its cost, f the network's prediction of y and p its probability that x
+is feasible, one member minimises the mean over a batch of
+
+    (f(x) - y)^2                                             on feasible designs, as for each learned metric
+    + alpha * max(0, mean f(feasible) - f(x))                on adversarial designs
+    + beta * max(0, worst y of the log - f(x))               on infeasible designs
+    + w * (-log p(x)) / 2  and  w * (-log(1 - p(x))) / 2     on feasible and on infeasible designs
+
+The alpha term is PRIME's push, up on adversarial designs and down on the data, and the beta term its push on infeasible
+ones. Both end where a design is predicted no better than the average of the data and no better than the worst of them:
+unbounded, they would outgrow the regression. Adversarial designs are the generations of a genetic algorithm that
+minimises the network being trained.
+
+Alpha, beta and the number of steps are chosen on the log: all candidates are trained at once without the best fifth of
+the feasible designs, and ranked by Kendall's tau on that fifth. Then the ensemble is trained on the whole log.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from scipy import stats
+
+from prime_fast.errors import DataError, PrimeFastError
+from prime_fast.surrogate.adversary import Adversary
+from prime_fast.surrogate.data import Scale, TrainingData
+from prime_fast.surrogate.features import Encoded, Encoder
+from prime_fast.surrogate.networks import FEASIBILITY, METRICS, OBJECTIVE, Network, build_ensemble
+from prime_fast.surrogate.settings import TrainingSettings
+from prime_fast.surrogate.surrogate import Surrogate, padded_outputs
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+    from numpy.typing import NDArray
+
+Record = Callable[[dict[str, Any]], None]
+TERMS = ("regression", "feasibility", "adversarial", "infeasible")
+
+MINIMUM_FOR_SELECTION = 50
+"""With fewer feasible designs the held-out part is too small to rank candidates by: the first candidate is taken."""
+CHUNK_SECONDS = 0.1
+"""Aimed duration of a compiled call, and so the time between two questions whether to stop."""
+RECORDS = 50
+"""Records of the losses in a phase of training."""
+
+
+class TrainingInterrupted(PrimeFastError):
+    """``should_stop`` asked training to end; there is no surrogate."""
+
+    exit_code = 130
+
+
+class Rows(NamedTuple):
+    """The log on the device, padded; feasible designs from the worst to the best."""
+
+    feasible: Int[Array, "n_feasible parameters"]
+    infeasible: Int[Array, "n_infeasible parameters"]
+    targets: Float[Array, "n_feasible targets"]
+    """Standardised objective, then the learned metrics; NaN where unknown."""
+    infeasible_targets: Float[Array, "n_infeasible targets"]
+
+
+class Terms(NamedTuple):
+    """What the loss needs beside networks and rows; arrays, so that another value needs no compilation."""
+
+    alpha: Float[Array, " members"]
+    beta: Float[Array, " members"]
+    feasible_count: Int[Array, ""]
+    infeasible_count: Int[Array, ""]
+    worst: Float[Array, ""]
+
+
+class State(NamedTuple):
+    """What training changes."""
+
+    networks: Any
+    optimiser: optax.OptState
+    losses: Float[Array, "members terms"]
+    """Sums over the steps since the last record."""
+    diverged: Int[Array, ""]
+    """The first step whose loss was not finite, or -1."""
+
+
+class _Batch(NamedTuple):
+    feasible: Encoded
+    targets: Float[Array, "n targets"]
+    infeasible: Encoded
+    infeasible_targets: Float[Array, "n targets"]
+    has_infeasible: Bool[Array, ""]
+    worst: Float[Array, ""]
+
+
+def member_losses(
+    network: Network,
+    alpha: Float[Array, ""],
+    beta: Float[Array, ""],
+    adversarial: Encoded | None,
+    batch: _Batch,
+    feasibility_weight: float,
+) -> tuple[Float[Array, ""], Float[Array, " terms"]]:
+    """Return one member's loss and its four terms, weighted, in the order of ``TERMS``."""
+    feasible = jax.vmap(network)(batch.feasible)
+    infeasible = jax.vmap(network)(batch.infeasible)
+    predicted = feasible[:, OBJECTIVE]
+    regression = jnp.mean(jnp.square(predicted - batch.targets[:, 0]))
+    for place in range(batch.targets.shape[1] - 1):
+        known = jnp.concatenate([batch.targets[:, 1 + place], batch.infeasible_targets[:, 1 + place]])
+        found = jnp.concatenate([feasible[:, METRICS + place], infeasible[:, METRICS + place]])
+        usable = jnp.isfinite(known)
+        error = jnp.where(usable, found - jnp.where(usable, known, 0.0), 0.0)
+        regression += jnp.sum(jnp.square(error)) / jnp.maximum(usable.sum(), 1).astype(error.dtype)
+    entropy = jnp.mean(jax.nn.softplus(-feasible[:, FEASIBILITY])) + jnp.mean(
+        jax.nn.softplus(infeasible[:, FEASIBILITY])
+    )
+    infeasible_push = jnp.mean(jax.nn.relu(batch.worst - infeasible[:, OBJECTIVE]))
+    adversarial_push = jnp.zeros_like(regression)
+    if adversarial is not None:
+        below = predicted.mean() - jax.vmap(network)(adversarial)[:, OBJECTIVE]
+        adversarial_push = jnp.mean(jax.nn.relu(below))
+    # Without infeasible designs their rows are padding, which teaches nothing.
+    present = batch.has_infeasible.astype(regression.dtype)
+    terms = jnp.stack(
+        [
+            regression,
+            present * feasibility_weight * entropy / 2.0,
+            alpha * adversarial_push,
+            present * beta * infeasible_push,
+        ]
+    )
+    return terms.sum(), terms
+
+
+@lru_cache(maxsize=8)
+def _optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
+    # Cached, because its functions are part of what a compiled step is looked up by.
+    schedule = optax.cosine_decay_schedule(settings.learning_rate, settings.steps)
+    return optax.adamw(schedule, weight_decay=settings.weight_decay)
+
+
+@eqx.filter_jit
+def advance(
+    state: State,
+    rows: Rows,
+    terms: Terms,
+    pool: Int[Array, "members n parameters"] | None,
+    key: PRNGKeyArray,
+    start: Int[Array, ""],
+    count: Int[Array, ""],
+    encoder: Encoder,
+    settings: TrainingSettings,
+) -> State:
+    """Train ``count`` steps from step ``start``; batches depend on the key and the step's number alone."""
+    optimiser = _optimiser(settings)
+    params, static = eqx.partition(state.networks, eqx.is_inexact_array)
+    adversarial = None if pool is None else encoder(pool)
+
+    def loss(
+        member: Any, alpha: Float[Array, ""], beta: Float[Array, ""], designs: Encoded | None, batch: _Batch
+    ) -> tuple[Float[Array, ""], Float[Array, " terms"]]:
+        return member_losses(
+            eqx.combine(member, static), alpha, beta, designs, batch, settings.feasibility_weight
+        )
+
+    gradients = jax.vmap(jax.grad(loss, has_aux=True), in_axes=(0, 0, 0, 0, None))
+
+    def step(number: Int[Array, ""], carry: State) -> State:
+        feasible_key, infeasible_key = jax.random.split(jax.random.fold_in(key, number))
+        good = jax.random.randint(feasible_key, (settings.batch,), 0, terms.feasible_count)
+        bad = jax.random.randint(infeasible_key, (settings.batch,), 0, jnp.maximum(terms.infeasible_count, 1))
+        batch = _Batch(
+            encoder(rows.feasible[good]), rows.targets[good],
+            encoder(rows.infeasible[bad]), rows.infeasible_targets[bad],
+            terms.infeasible_count > 0, terms.worst,
+        )  # fmt: skip
+        slopes, losses = gradients(carry.networks, terms.alpha, terms.beta, adversarial, batch)
+        updates, optimiser_state = jax.vmap(optimiser.update)(slopes, carry.optimiser, carry.networks)
+        broken = (carry.diverged < 0) & ~jnp.isfinite(losses).all()
+        return State(
+            optax.apply_updates(carry.networks, updates),
+            optimiser_state,
+            carry.losses + losses,
+            jnp.where(broken, number, carry.diverged),
+        )
+
+    trained = jax.lax.fori_loop(start, start + count, step, state._replace(networks=params))
+    return trained._replace(networks=eqx.combine(trained.networks, static))
+
+
+class _Session:
+    """One call of ``train``: the log on the device and what its two phases share."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        settings: TrainingSettings,
+        seed: int,
+        limits: Mapping[str, float],
+        progress: Callable[[int, int], None] | None,
+        should_stop: Callable[[], bool] | None,
+        record: Record | None,
+    ) -> None:
+        self.data, self.settings, self.seed, self.limits = data, settings, seed, limits
+        self.progress, self.should_stop, self.record = progress, should_stop, record
+        self.encoder = Encoder.of(data.space)
+        self.objective = Scale.fitted(data.objective[data.feasible])
+        self.metrics = {name: Scale.fitted(values) for name, values in data.metrics.items()}
+        targets = np.stack(
+            [
+                self.objective.standardised(np.where(data.feasible, data.objective, np.nan)),
+                *(scale.standardised(data.metrics[name]) for name, scale in self.metrics.items()),
+            ],
+            axis=1,
+        )
+        feasible = np.flatnonzero(data.feasible)
+        # Worst first: the selection trains on a prefix and judges by the rest.
+        self.feasible = feasible[np.argsort(-targets[feasible, 0], kind="stable")]
+        self.infeasible = np.random.default_rng(seed).permutation(np.flatnonzero(~data.feasible))
+        self.targets = targets
+        self.rows = Rows(
+            jnp.asarray(_padded(data.ranks[self.feasible].astype(np.int32))),
+            jnp.asarray(_padded(data.ranks[self.infeasible].astype(np.int32))),
+            jnp.asarray(_padded(targets[self.feasible])),
+            jnp.asarray(_padded(targets[self.infeasible])),
+        )
+        self.key = jax.random.key(seed)
+        self.total = settings.steps
+        self.done = 0
+
+    def emit(self, **values: Any) -> None:
+        if self.record is not None:
+            self.record(values)
+
+    def train(
+        self,
+        phase: str,
+        candidates: list[tuple[float, float]],
+        members: int,
+        feasible_count: int,
+        infeasible_count: int,
+        steps: int,
+        at_checkpoint: Callable[[int, Any], None] | None = None,
+    ) -> Any:
+        """Return an ensemble trained for ``steps``, member m with candidate m modulo their number."""
+        settings = self.settings
+        key = jax.random.fold_in(self.key, 0 if phase == "selection" else 1)
+        networks = build_ensemble(self.encoder, METRICS + len(self.metrics), settings, key, members)
+        params = eqx.filter(networks, eqx.is_inexact_array)
+        state = State(
+            networks,
+            jax.vmap(_optimiser(settings).init)(params),
+            jnp.zeros((members, len(TERMS))),
+            jnp.asarray(-1, jnp.int32),
+        )
+        groups = np.arange(members) % len(candidates)
+        pairs = np.asarray(candidates, np.float32)[groups]
+        terms = Terms(
+            jnp.asarray(pairs[:, 0]),
+            jnp.asarray(pairs[:, 1]),
+            jnp.asarray(feasible_count, jnp.int32),
+            jnp.asarray(infeasible_count, jnp.int32),
+            jnp.asarray(self.targets[self.feasible[0], 0]),
+        )
+        adversary = None
+        if (pairs[:, 0] > 0.0).any():
+            adversary = Adversary(self.data.space, self.encoder, settings, self.limits, groups, self.seed)
+        marks = {round(settings.steps * (1 + n) / settings.checkpoints) for n in range(settings.checkpoints)}
+        period = max(1, settings.steps // RECORDS)
+        pool, step, recorded, length = None, 0, 0, 1
+        while step < steps:
+            if self.should_stop is not None and self.should_stop():
+                raise TrainingInterrupted("training was interrupted")
+            stops = [steps, step + period - step % period, *(mark for mark in marks if mark > step)]
+            if adversary is not None:
+                if step % settings.adversarial_period == 0:
+                    pool = adversary.next_generation(state.networks)
+                stops.append(step + settings.adversarial_period - step % settings.adversarial_period)
+            count = min(length, min(stops) - step)
+            began = time.perf_counter()
+            state = advance(
+                state, self.rows, terms, pool, key, jnp.asarray(step, jnp.int32), jnp.asarray(count, jnp.int32),
+                self.encoder, settings,
+            )  # fmt: skip
+            jax.block_until_ready(state)
+            # Where a chunk ends changes nothing in the result, so its length may follow the clock.
+            seconds = time.perf_counter() - began
+            length = max(1, min(2 * length, int(count * CHUNK_SECONDS / max(seconds, 1e-6))))
+            step += count
+            self.done += count
+            if step % period == 0 or step == steps:
+                self._record_losses(phase, step, state, step - recorded, groups, candidates)
+                state = state._replace(losses=jnp.zeros_like(state.losses))
+                recorded = step
+            if at_checkpoint is not None and step in marks:
+                at_checkpoint(step, state.networks)
+            if self.progress is not None:
+                self.progress(min(self.done, self.total), self.total)
+        return state.networks
+
+    def _record_losses(
+        self,
+        phase: str,
+        step: int,
+        state: State,
+        count: int,
+        groups: NDArray[np.intp],
+        candidates: list[tuple[float, float]],
+    ) -> None:
+        diverged = int(state.diverged)
+        if diverged >= 0:
+            raise DataError(
+                f"training diverged at step {diverged} of the {phase}: the loss is not finite; lower the learning "
+                f"rate (now {self.settings.learning_rate}), alpha or beta"
+            )
+        means = np.asarray(state.losses, np.float64) / count
+        for number, (alpha, beta) in enumerate(candidates):
+            losses = dict(zip(TERMS, means[groups == number].mean(axis=0).tolist(), strict=True))
+            self.emit(event="step", phase=phase, step=step, alpha=alpha, beta=beta, **losses)
+
+    def select(self) -> dict[str, Any]:
+        """Choose alpha, beta and the number of steps on the log."""
+        settings = self.settings
+        candidates = settings.candidates
+        held = int(len(self.feasible) * settings.holdout)
+        choice: dict[str, Any] = {"alpha": candidates[0][0], "beta": candidates[0][1], "steps": settings.steps}
+        if len(candidates) == 1 and settings.checkpoints == 1:
+            return {**choice, "reason": "only one candidate"}
+        if len(self.feasible) < MINIMUM_FOR_SELECTION or held < 2:
+            reason = f"{len(self.feasible)} feasible designs are too few to hold out {held}: first candidate taken"
+            return {**choice, "reason": reason}
+        self.total += settings.steps
+        trained = len(self.feasible) - held
+        members = max(settings.members, len(candidates))
+        infeasible = int(len(self.infeasible) * (1.0 - settings.holdout)) or len(self.infeasible)
+        judged = np.concatenate([self.feasible[trained:], self.infeasible[infeasible:]])
+        truth = self.targets[self.feasible[trained:], 0]
+        found: list[dict[str, Any]] = []
+
+        def judge(step: int, networks: Any) -> None:
+            outputs = padded_outputs(networks, self.encoder, self.data.ranks[judged], settings.architecture)
+            for number, (alpha, beta) in enumerate(candidates):
+                means = outputs[number :: len(candidates)].mean(axis=0)
+                tau = float(stats.kendalltau(means[:held, OBJECTIVE], truth).statistic)
+                result = {"alpha": alpha, "beta": beta, "steps": step, "tau": tau if np.isfinite(tau) else -1.0}
+                if len(judged) > held:
+                    result["auroc"] = _auroc(means[:held, FEASIBILITY], means[held:, FEASIBILITY])
+                found.append(result)
+                self.emit(event="candidate", **result)
+
+        self.train("selection", candidates, members, trained, infeasible, settings.steps, judge)
+        best = max(found, key=lambda result: result["tau"])
+        return {**best, "reason": f"highest Kendall's tau on the {held} best feasible designs, held out"}
+
+
+def _padded(rows: NDArray[Any]) -> NDArray[Any]:
+    """Append zeros up to a power of two, so that logs of like size share a compiled step; the rest is never drawn."""
+    size = max(1024, 1 << max(len(rows) - 1, 0).bit_length())
+    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])
+
+
+def _auroc(feasible: NDArray[np.float64], infeasible: NDArray[np.float64]) -> float:
+    """Return the probability that a feasible design's logit exceeds an infeasible one's."""
+    statistic = stats.mannwhitneyu(feasible, infeasible).statistic
+    return float(statistic) / (len(feasible) * len(infeasible))
+
+
+def train(
+    data: TrainingData,
+    settings: TrainingSettings,
+    seed: int = 0,
+    *,
+    limits: Mapping[str, float] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    record: Record | None = None,
+) -> Surrogate:
+    """Train a surrogate on a log, without any other source of truth.
+
+    Parameters
+    ----------
+    data : TrainingData
+    settings : TrainingSettings
+    seed : int
+        Determines the result, on a given machine and number of threads.
+    limits : mapping of metric name to largest value, optional
+        Limits on metrics that the space knows; the adversarial search keeps to them.
+    progress : callable of (steps done, steps in all), optional
+    should_stop : callable returning bool, optional
+        Asked at least every 0.2 s, apart from the seconds of compilation.
+    record : callable of a dict, optional
+        Gets a JSON-able dict for every logged step, candidate and choice, by key ``event``.
+
+    Returns
+    -------
+    Surrogate
+        With no infeasible design in the log it predicts a probability of 1.0 and has no gate. With fewer than
+        `MINIMUM_FOR_SELECTION` feasible designs the first candidate is taken without a selection.
+
+    Raises
+    ------
+    TrainingInterrupted
+        If ``should_stop`` returned true.
+    DataError
+        If training diverges; the text names the step.
+    """
+    session = _Session(data, settings, seed, limits or {}, progress, should_stop, record)
+    selection = session.select()
+    session.emit(event="selected", **selection)
+    networks = session.train(
+        "fit",
+        [(selection["alpha"], selection["beta"])],
+        settings.members,
+        len(session.feasible),
+        len(session.infeasible),
+        selection["steps"],
+    )
+    if progress is not None:
+        progress(session.total, session.total)
+    return Surrogate(
+        data.space, networks, session.objective, session.metrics, bool(len(session.infeasible)), settings, seed,
+        data.sha256, selection,
+    )  # fmt: skip

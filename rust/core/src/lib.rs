@@ -1,0 +1,12 @@
+//! Core of prime-fast: discrete design spaces, constraints, an analytical accelerator simulator and batched
+//! evolutionary search. Pure Rust, no Python.
+
+pub mod error;
+pub mod search;
+pub mod simulator;
+pub mod space;
+mod suggest;
+pub mod workload;
+
+pub use error::{Error, Result};
+pub use space::DesignSpace;

@@ -1,0 +1,256 @@
+//! A genetic algorithm that scores no design twice: the default search.
+
+use rayon::prelude::*;
+
+use super::descent::descend;
+use super::ledger::Ledger;
+use super::sampler::{PATIENCE, Sampler};
+use super::variation::Variation;
+use super::{Domain, Merit, Optimizer, Scored, Stream, below, known_violation, size_of, stream};
+use crate::{Error, Result};
+
+/// Children bred from one random stream.
+const CHUNK: usize = 256;
+/// Candidates bred in one try for a child.
+const ATTEMPTS: usize = 32;
+/// Mutations of a child that was visited before it is dropped for one of other parents.
+const SHIFTS: usize = 4;
+/// Random designs drawn to replace a child that could not be bred.
+const DRAWS: usize = 64;
+/// Random designs that a search can start from; with fewer, the rest of the first batch comes from the descent.
+const FOUNDERS: usize = 64;
+/// The chunk number of the stream that replaces twins within a batch, past all chunks of children.
+const REPAIR: u64 = u64::MAX;
+
+/// How a [`Genetic`] search runs.
+#[derive(Debug, Clone)]
+pub struct GeneticOptions {
+    /// Number of designs that live on from batch to batch, at least 1.
+    pub population: usize,
+    /// The same seed asks for the same designs.
+    pub seed: u64,
+}
+
+impl Default for GeneticOptions {
+    fn default() -> Self {
+        Self { population: 512, seed: 0 }
+    }
+}
+
+/// A (mu + lambda) genetic algorithm in which every batch asked for is a generation.
+///
+/// The first batches are random, until they fill the population. From then on each design has two parents, each
+/// the better of two drawn from the population; takes each rank from either; and mutates at a rate of 1/d, half
+/// of the mutations being steps to a neighbouring rank. A child that was visited before mutates on; one with a
+/// known violation is bred anew. The best `population` of old and new designs live on; newer ones win ties, so
+/// that the search drifts across plateaus.
+///
+/// Where random draws find next to nothing (tight limits), the first designs come from an evolution on the known
+/// violation alone; spaces of up to 2^20 designs are enumerated instead, and exhausted exactly.
+#[derive(Debug)]
+pub struct Genetic<D> {
+    domain: D,
+    options: GeneticOptions,
+    variation: Variation,
+    sampler: Sampler,
+    ledger: Ledger,
+    /// The population's ranks, row by row, and merits.
+    ranks: Vec<u16>,
+    merits: Vec<Merit>,
+    /// Whether batches are still random.
+    founding: bool,
+    generation: u64,
+    /// Designs to hand out first: rows not handed out yet, the next one last.
+    seeds: Vec<u16>,
+}
+
+impl<D: Domain> Genetic<D> {
+    /// A search of `domain`.
+    pub fn new(domain: D, options: GeneticOptions) -> Result<Self> {
+        if options.population == 0 {
+            return Err(Error::Configuration("a population of 0 was given; it must be at least 1".into()));
+        }
+        let size = size_of(&domain)?;
+        let variation = Variation::new(&domain);
+        let sampler = Sampler::new(stream(options.seed, 0, 0), size, domain.cardinalities().len());
+        Ok(Self {
+            domain,
+            options,
+            variation,
+            sampler,
+            ledger: Ledger::default(),
+            ranks: Vec::new(),
+            merits: Vec::new(),
+            founding: true,
+            generation: 0,
+            seeds: Vec::new(),
+        })
+    }
+
+    /// Has the given designs, row by row, handed out before any other: a warm start.
+    ///
+    /// Designs with a known violation and those handed out before are passed over. Returns how many are kept,
+    /// repetitions counted.
+    pub fn seed_designs(&mut self, designs: &[u16]) -> Result<usize> {
+        let cardinalities = self.domain.cardinalities();
+        let width = cardinalities.len();
+        if !designs.len().is_multiple_of(width) {
+            return Err(Error::Configuration(format!(
+                "{} ranks of seed designs were given; they must be rows of {width}",
+                designs.len()
+            )));
+        }
+        for (row, design) in designs.chunks(width).enumerate() {
+            for (parameter, (&rank, &cardinality)) in design.iter().zip(cardinalities).enumerate() {
+                if usize::from(rank) >= cardinality {
+                    return Err(Error::Data(format!(
+                        "seed design {row} has rank {rank} for parameter {parameter}, which has {cardinality} values"
+                    )));
+                }
+            }
+        }
+        let (domain, visited) = (&self.domain, &self.ledger.visited);
+        let usable = |design: &&[u16]| {
+            known_violation(domain, design) == 0.0 && !visited.contains(&domain.index_of(design))
+        };
+        let kept: Vec<u16> = designs.chunks(width).rev().filter(usable).flatten().copied().collect();
+        let count = kept.len() / width;
+        self.seeds.splice(0..0, kept);
+        Ok(count)
+    }
+
+    fn hand_out_seeds(&mut self, n: usize) {
+        let width = self.domain.cardinalities().len();
+        while self.ledger.indices.len() < n && !self.seeds.is_empty() {
+            let design = self.seeds.split_off(self.seeds.len() - width);
+            self.ledger.admit(self.domain.index_of(&design), &design);
+        }
+    }
+
+    /// Adds children to a batch until it has `n` designs or none can be found.
+    fn breed(&mut self, n: usize) {
+        let width = self.domain.cardinalities().len();
+        let missing = n - self.ledger.indices.len();
+        let mut brood = vec![0; missing * width];
+        let mut indices = vec![None; missing];
+        brood.par_chunks_mut(CHUNK * width).zip(indices.par_chunks_mut(CHUNK)).enumerate().for_each(
+            |(chunk, (brood, indices))| {
+                let mut random = stream(self.options.seed, self.generation, chunk as u64);
+                for (child, index) in brood.chunks_mut(width).zip(indices) {
+                    *index = self.child(&mut random, child);
+                }
+            },
+        );
+        // In order, so that of twins the first stays. The other, as a child that could not be bred, is tried for
+        // once more, now aware of its siblings, and then replaced by a random design.
+        let mut random = stream(self.options.seed, self.generation, REPAIR);
+        for (child, index) in brood.chunks_mut(width).zip(indices) {
+            let admitted = index.is_some_and(|index| self.ledger.admit(index, child))
+                || self.child(&mut random, child).is_some_and(|index| self.ledger.admit(index, child))
+                || self.sampler.fill(&self.domain, &self.variation, 1, DRAWS, &mut self.ledger) == 1;
+            if !admitted && self.sampler.exhausted() {
+                break;
+            }
+        }
+    }
+
+    /// Breeds one unvisited child with no known violation, and returns its index.
+    fn child(&self, random: &mut Stream, child: &mut [u16]) -> Option<u64> {
+        let width = child.len();
+        let parent = |random: &mut Stream| {
+            let (a, b) = (below(random, self.merits.len()), below(random, self.merits.len()));
+            let winner = if self.merits[b] < self.merits[a] { b } else { a };
+            &self.ranks[winner * width..][..width]
+        };
+        let mut shifts = SHIFTS;
+        for _ in 0..ATTEMPTS {
+            if shifts == SHIFTS {
+                let (mother, father) = (parent(random), parent(random));
+                Variation::cross(random, mother, father, child);
+                self.variation.mutate(random, child);
+                shifts = 0;
+            } else {
+                self.variation.change_one(random, child);
+                shifts += 1;
+            }
+            let index = self.domain.index_of(child);
+            if self.ledger.visited.contains(&index) {
+                continue;
+            }
+            if known_violation(&self.domain, child) == 0.0 {
+                return Some(index);
+            }
+            shifts = SHIFTS;
+        }
+        None
+    }
+
+    /// Keeps the best of the population and the batch.
+    fn select(&mut self) {
+        let (mu, width) = (self.options.population, self.domain.cardinalities().len());
+        let (old, new) = (self.merits.len(), self.ledger.merits.len());
+        // Ties go to the batch, and within it to the first, by a number that makes every key distinct.
+        let key = |merit: Merit, order: usize| (merit, order);
+        let mut keys: Vec<_> = (0..old).map(|slot| key(self.merits[slot], new + slot)).collect();
+        keys.extend((0..new).map(|row| key(self.ledger.merits[row], row)));
+        let worst = if keys.len() > mu { *keys.select_nth_unstable(mu - 1).1 } else { (Merit(u128::MAX), usize::MAX) };
+        let mut slot = 0;
+        for row in 0..new {
+            if key(self.ledger.merits[row], row) > worst {
+                continue;
+            }
+            let ranks = &self.ledger.ranks[row * width..][..width];
+            while slot < old && key(self.merits[slot], new + slot) <= worst {
+                slot += 1;
+            }
+            if slot < old {
+                self.merits[slot] = self.ledger.merits[row];
+                self.ranks[slot * width..][..width].copy_from_slice(ranks);
+                slot += 1;
+            } else {
+                self.merits.push(self.ledger.merits[row]);
+                self.ranks.extend_from_slice(ranks);
+            }
+        }
+    }
+}
+
+impl<D: Domain + Send> Optimizer for Genetic<D> {
+    fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
+        self.ledger.open(n)?;
+        self.generation += 1;
+        self.hand_out_seeds(n);
+        let missing = n - self.ledger.indices.len();
+        let mut enough = 1;
+        if self.founding || self.merits.is_empty() {
+            let found = self.sampler.fill(&self.domain, &self.variation, missing, PATIENCE, &mut self.ledger);
+            self.founding = found == missing && self.merits.len() + self.ledger.indices.len() < self.options.population;
+            enough = FOUNDERS.min(n);
+        } else if missing > 0 && !self.sampler.exhausted() {
+            self.breed(n);
+        }
+        if self.ledger.indices.len() < enough && !self.sampler.exhausted() {
+            let mut random = stream(self.options.seed, self.generation, REPAIR - 1);
+            let wanted = n - self.ledger.indices.len();
+            let misses =
+                descend(&self.domain, &self.variation, &mut random, &self.ranks, wanted, &mut self.ledger);
+            if self.ledger.visited.is_empty() {
+                return Err(misses.error(&self.domain, &format!("{} candidates of an evolution towards them", misses.count)));
+            }
+        }
+        if self.ledger.visited.is_empty() {
+            return Err(self.sampler.nothing_found(&self.domain));
+        }
+        Ok(self.ledger.issue(ranks))
+    }
+
+    fn tell(&mut self, scores: &[f64], violations: &[f64]) -> Result<()> {
+        self.ledger.close(&self.domain, scores, violations)?;
+        self.select();
+        Ok(())
+    }
+
+    fn best(&self) -> Option<&Scored> {
+        self.ledger.best()
+    }
+}

@@ -1,0 +1,136 @@
+//! Uniform draws, without repetition, among the designs with no known violation.
+
+use super::ledger::Ledger;
+use super::variation::Variation;
+use super::{Domain, Stream, below, known_violation};
+use crate::Error;
+
+/// Spaces up to this size are enumerated once rejection has cost as much.
+const ENUMERABLE: u128 = 1 << 20;
+/// Draws in a row whose rejection shows that drawing on is no use.
+pub(super) const PATIENCE: usize = 1 << 20;
+
+/// Rejection sampling that turns to enumeration in small spaces, and so empties those exactly.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    random: Stream,
+    size: u128,
+    /// Shuffled numbers, last parameter fastest, of the unviolating designs of an enumerated space.
+    rest: Option<Vec<u32>>,
+    dry: bool,
+    misses: Misses,
+    design: Vec<u16>,
+}
+
+/// Candidates that were no use, and the one that came nearest to meeting the constraints.
+#[derive(Debug, Default)]
+pub(super) struct Misses {
+    pub count: usize,
+    violation: f64,
+    ranks: Vec<u16>,
+}
+
+impl Misses {
+    pub fn note(&mut self, violation: f64, ranks: &[u16]) {
+        self.count += 1;
+        if violation < self.violation || self.ranks.is_empty() {
+            self.violation = violation;
+            self.ranks.clear();
+            self.ranks.extend_from_slice(ranks);
+        }
+    }
+
+    /// The error of a search that found no design to score.
+    pub fn error<D: Domain>(&self, domain: &D, looked_at: &str) -> Error {
+        Error::NoFeasibleDesign(format!(
+            "no design meets the constraints and limits: of {looked_at} the nearest misses by {:.6} ({}); loosen \
+             what it breaks",
+            self.violation,
+            domain.describe(&self.ranks)
+        ))
+    }
+}
+
+impl Sampler {
+    pub fn new(random: Stream, size: u128, width: usize) -> Self {
+        Self { random, size, rest: None, dry: false, misses: Misses::default(), design: vec![0; width] }
+    }
+
+    /// Adds up to `n` designs to the batch, rejecting at most `patience`, and returns how many.
+    pub fn fill<D: Domain>(
+        &mut self,
+        domain: &D,
+        variation: &Variation,
+        n: usize,
+        patience: usize,
+        ledger: &mut Ledger,
+    ) -> usize {
+        let mut found = 0;
+        let mut rejected = 0;
+        while found < n && !self.dry {
+            if let Some(rest) = &mut self.rest {
+                let Some(number) = rest.pop() else {
+                    self.dry = true;
+                    break;
+                };
+                decode(number, domain.cardinalities(), &mut self.design);
+                found += usize::from(ledger.admit(domain.index_of(&self.design), &self.design));
+                continue;
+            }
+            variation.draw(&mut self.random, &mut self.design);
+            let violation = known_violation(domain, &self.design);
+            if violation == 0.0 && ledger.admit(domain.index_of(&self.design), &self.design) {
+                found += 1;
+                continue;
+            }
+            self.misses.note(violation, &self.design);
+            rejected += 1;
+            if self.size <= ENUMERABLE && self.misses.count as u128 >= self.size {
+                self.enumerate(domain);
+            } else if rejected == patience {
+                self.dry = found == 0 && patience == PATIENCE;
+                break;
+            }
+        }
+        found
+    }
+
+    /// Whether the space is known to hold no design that was not handed out.
+    pub fn exhausted(&self) -> bool {
+        self.rest.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// The error of a search to which no draw gave a design.
+    pub fn nothing_found<D: Domain>(&self, domain: &D) -> Error {
+        let looked_at = if self.rest.is_some() {
+            format!("all {} designs", self.size)
+        } else {
+            format!("{} random designs", self.misses.count)
+        };
+        self.misses.error(domain, &looked_at)
+    }
+
+    fn enumerate<D: Domain>(&mut self, domain: &D) {
+        let mut rest = Vec::new();
+        for number in 0..self.size as u32 {
+            decode(number, domain.cardinalities(), &mut self.design);
+            let violation = known_violation(domain, &self.design);
+            if violation == 0.0 {
+                rest.push(number);
+            } else {
+                self.misses.note(violation, &self.design);
+            }
+        }
+        for i in (1..rest.len()).rev() {
+            rest.swap(i, below(&mut self.random, i + 1));
+        }
+        self.rest = Some(rest);
+    }
+}
+
+fn decode(mut number: u32, cardinalities: &[usize], design: &mut [u16]) {
+    for (rank, &cardinality) in design.iter_mut().zip(cardinalities).rev() {
+        *rank = (number as usize % cardinality) as u16;
+        number = (number as usize / cardinality) as u32;
+    }
+}

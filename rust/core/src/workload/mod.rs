@@ -1,0 +1,66 @@
+//! Applications: neural networks as lists of layers, one int8 byte an element.
+//!
+//! Conventions of the application files (`data/applications/*.toml`):
+//!
+//! - Shapes are `[height, width, channels]` of one inference (batch 1). `kernel` and `stride` are `[1, 1]`
+//!   unless given. Any padding is accepted that keeps the kernel on the input.
+//! - A layer reads the tensors that `inputs` names, else the previous layer's output. `"input"` is the
+//!   network's input; `"state"` is a tensor carried over from the previous time step, in the shape of the
+//!   layer's input. Layers run in file order, so producers come first.
+//! - Several inputs are concatenated along their channels, except for `elementwise`, where each has the shape
+//!   of the output or is a gate of `[1, 1, channels]`. `dense` and `recurrent` flatten their input.
+//! - Activations, batch normalisation and biases belong to the layer they follow. Squeeze-and-excite is
+//!   `pool`, two `dense` and an `elementwise` scale; a residual connection is an `elementwise` of two inputs.
+//!   A recurrent network runs one time step an inference.
+//!
+//! Parameters are weights only, a byte each; biases are left out, as in the published tables, whose megabyte
+//! is 2^20 bytes. A multiply-accumulate counts once; those on a convolution's padding count too.
+
+mod application;
+mod layer;
+
+pub use application::{Application, Totals};
+pub use layer::{Layer, LayerKind, Producer, Shape};
+
+use crate::error::{Error, Result};
+use crate::suggest::did_you_mean;
+
+macro_rules! bundled {
+    ($($name:literal: $file:literal),* $(,)?) => {
+        [$(($name, $file, include_str!(concat!("../../data/applications/", $file)))),*]
+    };
+}
+
+/// Name, file name and text of each application that ships with the crate, in the order of the PRIME paper.
+const BUNDLED: [(&str, &str, &str); 9] = bundled! {
+    "MobileNetEdgeTPU": "mobilenet_edgetpu.toml",
+    "MobileNetV2": "mobilenet_v2.toml",
+    "MobileNetV3": "mobilenet_v3.toml",
+    "M4": "m4.toml",
+    "M5": "m5.toml",
+    "M6": "m6.toml",
+    "U-Net": "u_net.toml",
+    "t-RNN Dec": "t_rnn_dec.toml",
+    "t-RNN Enc": "t_rnn_enc.toml",
+};
+
+/// Names of the applications that ship with the crate.
+pub fn bundled_names() -> impl Iterator<Item = &'static str> + Clone {
+    BUNDLED.iter().map(|&(name, ..)| name)
+}
+
+impl Application {
+    /// The application of this name that ships with the crate; upper and lower case are the same.
+    pub fn bundled(name: &str) -> Result<Self> {
+        let (_, file, text) =
+            BUNDLED.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)).ok_or_else(|| {
+                let known: Vec<&str> = bundled_names().collect();
+                let hint = did_you_mean(name, bundled_names());
+                Error::Configuration(format!(
+                    "unknown application {name:?}{hint}; known: {}",
+                    known.join(", ")
+                ))
+            })?;
+        Self::from_toml(text, file)
+    }
+}

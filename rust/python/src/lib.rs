@@ -1,0 +1,28 @@
+//! Python bindings of prime-fast-core: each wrapper takes NumPy arrays, detaches, calls the core, wraps the result.
+
+// PyO3's argument extraction hands over owned values.
+#![allow(clippy::needless_pass_by_value)]
+
+mod arrays;
+mod error;
+mod search;
+mod simulator;
+mod space;
+mod workload;
+
+/// Native part of `prime_fast`; use the public modules instead.
+#[pyo3::pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::search::{Genetic, minimize};
+    #[pymodule_export]
+    use crate::simulator::Simulator;
+    #[pymodule_export]
+    use crate::space::DesignSpace;
+    #[pymodule_export]
+    use crate::workload::Application;
+
+    /// Version of the native part.
+    #[pymodule_export]
+    const __VERSION__: &str = env!("CARGO_PKG_VERSION");
+}
