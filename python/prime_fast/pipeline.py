@@ -63,8 +63,8 @@ class OptimizeResult:
     proposals : polars.DataFrame
         One row a proposal, in the order in which the surrogate prefers them: ``proposal`` (from 1), the
         parameters, ``predicted_<objective>``, ``predicted_deviation`` (of the log over the ensemble),
-        ``feasible_probability``, the limited metrics, and where there is a simulator ``simulated_<objective>``
-        (null where infeasible), ``feasible`` and ``reason``.
+        ``feasible_probability``, the limited metrics, and where there is a simulator
+        ``simulated_<objective>`` (null where infeasible), ``feasible`` and ``reason``.
     references : polars.DataFrame
         Designs to compare with: ``design`` (``best logged``, ``Edge TPU V1``), parameters, metrics and the
         simulated or logged objective.
@@ -183,8 +183,8 @@ def optimize(
     objective : str
         The column to minimise; positive.
     limits : mapping of str to float, optional
-        Upper limits on metrics that the space computes or the log records. ``{"area_mm2": 27.0}`` by default in
-        PRIME's space, none elsewhere.
+        Upper limits on metrics that the space computes or the log records. ``{"area_mm2": 27.0}`` by default
+        in PRIME's space, none elsewhere.
     proposals : int
         How many designs to propose.
     budget : {"quick", "standard", "thorough"}
@@ -362,7 +362,8 @@ def _applications(applications: str | Sequence[str] | None, logs: object) -> lis
     for name in given:
         if name.lower() not in known:
             raise ConfigurationError(
-                f"unknown application `{name}`{did_you_mean(name, known.values())}; known: {', '.join(known.values())}"
+                f"unknown application `{name}`{did_you_mean(name, known.values())};"
+                f" known: {', '.join(known.values())}"
             )
     names = [known[name.lower()] for name in given]
     if len(set(names)) < len(names):
@@ -422,7 +423,8 @@ def _split_limits(
             if name not in log.metrics:
                 metrics = sorted({*space.metric_names, *log.metrics})
                 raise ConfigurationError(
-                    f"unknown limit `{name}`{did_you_mean(name, metrics)}; known: {', '.join(metrics) or 'none'}"
+                    f"unknown limit `{name}`{did_you_mean(name, metrics)};"
+                    f" known: {', '.join(metrics) or 'none'}"
                 )
         learned[name] = float(value)
     return known, learned
@@ -484,7 +486,7 @@ def _predictions(
 
 
 def _simulators(names: list[str], space: DesignSpace, objective: str) -> list[Simulator]:
-    """Return a simulator an application, or none where the template's simulator doesn't know the objective."""
+    """Return a simulator an application; none where the template's doesn't know the objective."""
     if (
         objective not in SIMULATED
         or set(EDGE_TPU_V1) - set(space.names)

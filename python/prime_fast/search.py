@@ -192,7 +192,7 @@ def minimize(
     objective : {"latency_us", "energy_uj"}
         What to minimise, where the scorer is a simulator.
     start : ndarray of shape (n, n_parameters), optional
-        Designs to score first, such as the best of a log.
+        Designs to score first, such as the best of a log; for the genetic algorithm.
     threads : int, optional
         For a simulator.
     callback : callable, optional
@@ -201,7 +201,7 @@ def minimize(
     Returns
     -------
     SearchResult
-        Also after Ctrl-C, with ``stopped_by == "interrupt"``.
+        Also after Ctrl-C, with ``stopped_by == "interrupt"``, unless nothing was scored by then.
 
     Raises
     ------

@@ -27,6 +27,11 @@ def read_text(path: str | Path, what: str) -> str:
         raise ConfigurationError(f"{path}: can't be read as text: {error}") from None
 
 
+def _alike(values: list[Value]) -> list[Value]:
+    """Return numbers as floats where any is one, so that they fit in one column."""
+    return [float(value) for value in values] if any(isinstance(value, float) for value in values) else values
+
+
 class DesignSpace:
     """An ordered set of parameters with their allowed values, constraints and metrics.
 
@@ -44,7 +49,7 @@ class DesignSpace:
         self.units: list[str] = core.units
         self.columns: list[str] = core.columns
         self.kinds: list[str] = core.kinds
-        self.values: list[list[Value]] = core.values
+        self.values: list[list[Value]] = [_alike(values) for values in core.values]
         self.cardinalities: list[int] = core.cardinalities
         self.size: int = core.size
         self.metric_names: list[str] = [name for name, _ in core.metrics]
@@ -118,8 +123,21 @@ class DesignSpace:
         Returns
         -------
         ndarray of shape (n_designs, n_parameters), :attr:`rank_dtype`
+
+        Raises
+        ------
+        DataError
+            If an index is not below the size of the space, or the array is not one of integers.
         """
-        return self.core.ranks(np.asarray(indices, dtype=np.uint64))
+        array = np.asarray(indices)
+        if array.ndim != 1 or (array.dtype.kind not in "ui" and array.size > 0):
+            raise DataError(
+                "indices must be an array of shape (n_designs,) and an integer dtype, "
+                f"found shape {array.shape} and dtype {array.dtype}"
+            )
+        if array.dtype.kind == "i" and (array < 0).any():
+            raise DataError(f"design index {array.min()} is below 0")
+        return self.core.ranks(array.astype(np.uint64))
 
     def check(self, designs: Ranks) -> NDArray[np.int32]:
         """Return for each design -1 if it meets all constraints, else the position of the first it breaks.
@@ -143,7 +161,7 @@ class DesignSpace:
     def sample(self, designs: int, seed: int) -> Ranks:
         """Draw designs uniformly, with replacement, constraints ignored; the same for the same seed."""
         shape = (designs, self.dimensions)
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(seed % (1 << 64))
         return generator.integers(0, self.cardinalities, size=shape, dtype=self.rank_dtype)
 
     def frame(self, designs: Ranks) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from importlib.metadata import version
 from typing import Any, cast
@@ -41,6 +42,8 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 done, 2 usage, 3 bad data, 4 no feasible design, 130 Ctrl-C."""
+    # A computation that is under way when the interpreter ends, as after Ctrl-C, would crash it.
+    os.environ.setdefault("JAX_CPU_ENABLE_ASYNC_DISPATCH", "false")
     try:
         code = cli.main(args, standalone_mode=False)
     except click.ClickException as error:
@@ -53,7 +56,7 @@ def main(args: list[str] | None = None) -> Any:
         click.echo("Interrupted.", err=True)
         code = INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone (`| head`): nothing is left to say, and the interpreter must not try to flush it.
+        # The reader has gone (`| head`); the interpreter must not try to flush what it left.
         sys.stderr.close()
         code = 0
     sys.exit(code or 0)

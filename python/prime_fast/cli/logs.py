@@ -24,11 +24,11 @@ def command() -> None:
     "--out", required=True, type=click.Path(path_type=Path), help="File to write: .parquet or .csv."
 )
 def generate(application: str, designs: int, seed: int, space: Path | None, out: Path) -> None:
-    r"""Draw designs uniformly, simulate them and write the log.
+    """Draw designs uniformly, simulate them and write the log.
 
     \b
     prime-fast logs generate --app MobileNetV2 --designs 200000 --out logs.parquet
-    """
+    """  # noqa: D301 (click reads \b)
     from prime_fast import DesignSpace, Simulator
     from prime_fast.logs import generate as draw
     from prime_fast.logs import write_table
@@ -67,11 +67,11 @@ def inspect_(
     *,
     as_json: bool,
 ) -> None:
-    r"""Show what a log holds: counts, ranges, best designs, duplicates, and what would be dropped and why.
+    """Show what a log holds: counts, ranges, best designs, duplicates, and what would be dropped and why.
 
     \b
     prime-fast logs inspect logs.parquet --limit area_mm2=29
-    """
+    """  # noqa: D301 (click reads \b)
     from rich.console import Console
 
     from prime_fast import DesignSpace

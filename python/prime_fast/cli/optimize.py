@@ -5,14 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from prime_fast.cli.options import Assignment, progress_bar
-
-if TYPE_CHECKING:
-    from prime_fast.pipeline import OptimizeResult
 
 
 @click.command("optimize")
@@ -39,14 +36,14 @@ if TYPE_CHECKING:
     "limits",
     multiple=True,
     type=Assignment(number=True),
-    help="Upper limit on a metric of the space or column of the log. area_mm2=27 by default in PRIME's space.",
+    help="Upper limit on a metric or column; area_mm2=27 by default in PRIME's space.",
 )
 @click.option(
     "--column",
     "columns",
     multiple=True,
     type=Assignment(number=False),
-    help="NAME of a parameter, the objective, feasible, infeasible or application, to the log's column VALUE.",
+    help="The log calls NAME (parameter, objective, feasible, application) VALUE.",
 )
 @click.option(
     "--feasible-value",
@@ -91,17 +88,20 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> None:
-    r"""Propose designs that beat the logged ones.
+    """Propose designs that beat the logged ones.
 
-    Trains a conservative surrogate on the log, searches it within the limits, and simulates the proposals where
-    the bundled simulator knows application and space. Without arguments: MobileNetV2 in 27 mm2.
+    Trains a conservative surrogate on the log, searches it within the limits, and simulates the proposals
+    where the bundled simulator knows application and space. Without arguments: MobileNetV2 in 27 mm2.
 
     \b
     prime-fast optimize
     prime-fast optimize --app U-Net --limit area_mm2=29 --budget quick
     prime-fast optimize --logs mine.csv --space mine.toml --objective time_ms
-    """
+    """  # noqa: D301 (click reads \b)
+    from rich.console import Console
+
     from prime_fast import pipeline
+    from prime_fast.cli.tables import print_result
 
     values: dict[str, list[str]] = {}
     for name, value in feasible_values:
@@ -124,7 +124,7 @@ def command(
     if as_json:
         click.echo(json.dumps(result.as_dict(), indent=2))
     elif not quiet:
-        _print(result)
+        print_result(result, Console())
     if result.interrupted:
         raise KeyboardInterrupt
     _ = result.best
@@ -134,100 +134,3 @@ def _default_directory(applications: tuple[str, ...], logs: tuple[Path, ...]) ->
     subject = "-".join(applications) or (logs[0].name.split(".")[0] if logs else "MobileNetV2")
     stamp = dt.datetime.now(tz=dt.UTC).strftime("%Y%m%d-%H%M%S")
     return Path("prime-fast-runs") / f"{stamp}-{subject.lower().replace(' ', '_')}"
-
-
-def _number(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int):
-        for unit, size in (("M", 1 << 20), ("K", 1 << 10)):
-            if value >= 4 * size // 2 and value % size == 0:
-                return f"{value // size}{unit}"
-        return str(value)
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def _print(result: OptimizeResult) -> None:
-    """Print the best proposals beside the reference designs, one design a column."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    objective, space = result.objective, result.space
-    subject = " + ".join(result.applications) or "the logged designs"
-    within = ", ".join(f"{name} <= {_number(limit)}" for name, limit in result.limits.items()) or "no limit"
-    rows = result.proposals.to_dicts()
-    if result.simulated:
-        simulated = f"simulated_{objective}"
-        rows.sort(key=lambda row: float("inf") if row[simulated] is None else row[simulated])
-    references = result.references.to_dicts()
-    label = max(len(name) for name in (*space.names, "predicted " + objective, "simulated " + objective))
-    room = max(1, (console.width - label - 2 - 13 * len(references)) // 9)
-    shown = rows[: min(len(rows), room)]
-
-    table = Table(title=f"{subject}: {objective}, {within}", title_justify="left", box=None, pad_edge=False)
-    table.add_column("design")
-    for row in shown:
-        table.add_column(f"#{row['proposal']}", justify="right")
-    for row in references:
-        table.add_column(row["design"], justify="right", style="dim", min_width=11)
-    for name in space.names:
-        table.add_row(name, *(_number(row[name]) for row in (*shown, *references)))
-    table.add_section()
-    table.add_row(
-        f"predicted {objective}",
-        *(_number(row[f"predicted_{objective}"]) for row in shown),
-        *("" for _ in references),
-    )
-    if result.simulated:
-        told = ["infeasible" if row[simulated] is None else _number(row[simulated]) for row in shown]
-        table.add_row(
-            f"[bold]simulated {objective}[/]", *told, *(_number(row[objective]) for row in references)
-        )
-    else:
-        table.add_row(
-            f"logged {objective}", *("" for _ in shown), *(_number(row[objective]) for row in references)
-        )
-    for name in result.limits:
-        column = name if name in space.metric_names else f"predicted_{name}"
-        table.add_row(
-            name, *(_number(row[column]) for row in shown), *(_number(row.get(name)) for row in references)
-        )
-    console.print(table)
-    console.print()
-    for line in _summary(result):
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def _summary(result: OptimizeResult) -> list[str]:
-    proposals, objective, queries = result.proposals, result.objective, result.queries
-    lines = []
-    if result.simulated:
-        feasible = int(proposals["feasible"].sum())
-        if feasible:
-            best = result.best
-            found = f"Best of {proposals.height} proposals: #{best['proposal']}, {best[f'simulated_{objective}']:.4g}"
-            lines.append(f"{found} ({objective}, simulated); {feasible} of {proposals.height} feasible.")
-            lines += [f"  {ratio:.2f}x better than {design}" for design, ratio in result.ratios().items()]
-        else:
-            lines.append(f"None of {proposals.height} proposals is feasible; #1: {proposals['reason'][0]}")
-        lines.append(
-            f"Simulator queries: {queries['before_proposals']} before the proposals, {queries['proposals']} to verify "
-            f"them, {queries['references']} for reference designs."
-        )
-    else:
-        best = result.best
-        lines.append(
-            f"Best of {proposals.height} proposals as predicted: {best[f'predicted_{objective}']:.4g} ({objective})."
-        )
-        lines.append("No simulator knows this space and objective: the proposals are not verified.")
-    seconds = result.seconds
-    lines.append(
-        f"Time: {seconds['training']:.0f} s training, {seconds['search']:.0f} s search, "
-        f"{seconds['verification']:.1f} s verification."
-    )
-    if result.out is not None:
-        lines.append(f"Files: {result.out}")
-    return lines

@@ -22,13 +22,17 @@ def bundled_file(application: str) -> str:
     return Application.bundled(application).name.lower().replace(" ", "_") + ".parquet"
 
 
-def bundled_log(application: str) -> Log:
+def bundled_log(application: str, space: DesignSpace | None = None, objective: str = "latency_us") -> Log:
     """Read the log of an application on PRIME's design space that comes with the package.
 
     Parameters
     ----------
     application : str
         Name of a bundled application.
+    space : DesignSpace, optional
+        PRIME's space, where it is at hand already.
+    objective : str
+        What to minimise: ``latency_us`` or ``energy_uj``.
 
     Returns
     -------
@@ -40,9 +44,11 @@ def bundled_log(application: str) -> Log:
     ------
     ConfigurationError
         If no application of that name comes with the package.
+    DataError
+        If the log has no such objective.
     """
     name = bundled_file(application)
     with resources.as_file(resources.files("prime_fast").joinpath("data", "logs", name)) as path:
-        log = read_log(path, DesignSpace.bundled("prime"))
+        log = read_log(path, space or DesignSpace.bundled("prime"), objective)
     # Where the package lies differs from machine to machine; what was read does not.
     return replace(log, sources=(replace(log.sources[0], path=f"bundled:{name}"),))

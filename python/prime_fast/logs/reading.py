@@ -38,6 +38,9 @@ SHOWN = 5
 # Polars raises PanicException, no Exception at all, on some damaged files.
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, OverflowError)
 
+# gzip, Zstandard
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+
 
 def read_table(path: str | Path) -> tuple[pl.DataFrame, Source]:
     """Read a file of rows as it is.
@@ -73,6 +76,8 @@ def read_table(path: str | Path) -> tuple[pl.DataFrame, Source]:
     if not content:
         raise DataError(f"{path} is empty: expected a Parquet or CSV file of logged designs")
     parquet = content.startswith(b"PAR1") or path.suffix in {".parquet", ".pq"}
+    if not parquet and not content.startswith(_COMPRESSED) and b"\0" in content[:4096]:
+        raise DataError(f"{path} is neither Parquet nor CSV text")
     try:
         if parquet:
             table = pl.read_parquet(io.BytesIO(content))
@@ -141,13 +146,21 @@ def read_log(
     name = ", ".join(source.path for source in sources)
     parts = [
         canonical(table, source.path, space, objective, columns or {}, feasible_values or {}).with_columns(
-            pl.format("{}:{}", pl.lit(source.path), ROW) if len(files) > 1 else pl.col(ROW).cast(pl.String)
+            pl.format("{}{}", pl.lit(f"{source.path}:" if len(files) > 1 else ""), ROW).alias(ROW)
         )
         for table, source in tables
     ]
     rows = pl.concat(parts, how="diagonal_relaxed")
+    warnings = []
     if application is not None:
         rows = _only(rows, application, name)
+    elif (
+        "application" in rows.columns
+        and (several := rows["application"].unique().drop_nulls().sort()).len() > 1
+    ):
+        warnings.append(
+            f"the log mixes the applications {', '.join(several)}: name one to take only its rows"
+        )
     rows = merge_repeats(rows, space, objective)
     dropped = _account(rows)
     rows = rows.filter(pl.col(DROP).is_null())
@@ -155,7 +168,7 @@ def read_log(
         raise DataError(f"{name}: every row was dropped; " + "; ".join(map(str, dropped)))
 
     ranks = ranks_of(rows, space)
-    warnings = [str(entry) for entry in dropped]
+    warnings += map(str, dropped)
     if any("is NaN" in entry.reason for entry in dropped):
         warnings.append("if NaN marks infeasible designs, leave it out or add a column `feasible`")
     frame = space.frame(ranks).hstack(rows.select(pl.exclude(r"^#.*$")))

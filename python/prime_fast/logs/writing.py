@@ -20,12 +20,12 @@ SUFFIXES = (".parquet", ".csv")
 
 
 @contextmanager
-def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file that appears under its name only when all of it is on the disk.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or PathLike
         The file to write or to replace.
 
     Yields
@@ -55,20 +55,20 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
         raise ConfigurationError(f"can't write {path}: {error.strerror or error}") from error
 
 
-def check_suffix(path: str | Path) -> None:
+def check_suffix(path: str | os.PathLike[str]) -> None:
     """Raise ConfigurationError unless `write_table` knows the format of this name; ask before long work."""
     if Path(path).suffix not in SUFFIXES:
         raise ConfigurationError(f"can't write {path}: its name must end in {' or '.join(SUFFIXES)}")
 
 
-def write_table(frame: pl.DataFrame, path: str | Path) -> None:
+def write_table(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write a frame as Parquet (Zstandard) or CSV, by the name's suffix, whole or not at all.
 
     Parameters
     ----------
     frame : polars.DataFrame
         What to write.
-    path : str or Path
+    path : str or PathLike
         A name that ends in ``.parquet`` or ``.csv``, in a directory that exists.
 
     Raises

@@ -59,7 +59,7 @@ class Block(eqx.Module):
 
     def __init__(self, settings: TrainingSettings, key: PRNGKeyArray) -> None:
         attention_key, feed_forward_key = jax.random.split(key)
-        width = settings.width
+        width = settings.token_width
         self.attention = eqx.nn.MultiheadAttention(settings.heads, width, key=attention_key)
         self.feed_forward = eqx.nn.MLP(width, width, settings.feed_forward, 1, jax.nn.gelu, key=feed_forward_key)
         self.attention_norm = eqx.nn.LayerNorm(width)
@@ -87,13 +87,13 @@ class Transformer(Network):
     outputs: int = eqx.field(static=True)
 
     def __init__(self, encoder: Encoder, outputs: int, settings: TrainingSettings, key: PRNGKeyArray) -> None:
-        keys = jax.random.split(key, settings.depth + 4)
-        self.embedding = eqx.nn.Embedding(encoder.width, settings.width, key=keys[0])
-        self.direction = jax.random.normal(keys[1], (encoder.parameters, settings.width))
+        keys = jax.random.split(key, settings.blocks + 4)
+        self.embedding = eqx.nn.Embedding(encoder.width, settings.token_width, key=keys[0])
+        self.direction = jax.random.normal(keys[1], (encoder.parameters, settings.token_width))
         self.blocks = [Block(settings, block_key) for block_key in keys[4:]]
-        self.norm = eqx.nn.LayerNorm(settings.width)
-        self.gate = eqx.nn.Linear(settings.width, settings.mixtures, key=keys[2])
-        self.heads = eqx.nn.Linear(settings.width, settings.mixtures * outputs, key=keys[3])
+        self.norm = eqx.nn.LayerNorm(settings.token_width)
+        self.gate = eqx.nn.Linear(settings.token_width, settings.mixtures, key=keys[2])
+        self.heads = eqx.nn.Linear(settings.token_width, settings.mixtures * outputs, key=keys[3])
         self.outputs = outputs
 
     def __call__(self, design: Encoded) -> Float[Array, " outputs"]:

@@ -18,42 +18,46 @@ class TrainingSettings:
 
     architecture: Literal["mlp", "transformer"] = "mlp"
     width: int = 128
-    """Hidden units of the MLP; width of a token of the transformer."""
+    """Hidden units of a layer of the MLP."""
     depth: int = 2
-    """Hidden layers of the MLP; blocks of the transformer."""
+    """Hidden layers of the MLP."""
+    token_width: int = 64
+    """Width of a token of the transformer; what follows is the transformer's too, as published."""
+    blocks: int = 2
     heads: int = 8
-    """Attention heads (transformer only)."""
     feed_forward: int = 256
-    """Hidden units of a block's feed-forward part (transformer only)."""
+    """Hidden units of a block's feed-forward part."""
     mixtures: int = 4
-    """Output layers that a gate mixes (transformer only)."""
+    """Output layers that a gate mixes."""
 
     members: int = 8
     """Networks in the ensemble; they differ in their initial weights."""
     steps: int = 2000
-    """Steps of training, of the selection and of the final fit each."""
+    """Steps of the final fit, on the whole log."""
+    selection_steps: int = 1000
+    """Steps of the training by which alpha, beta and the share of ``steps`` to go are chosen."""
     batch: int = 256
     """Feasible designs a step; as many infeasible ones are drawn beside them."""
-    learning_rate: float = 1e-3
-    """Adam's, at the start; it falls to zero along a cosine."""
+    learning_rate: float = 3e-3
+    """AdamW's at the start; it falls to zero along a cosine."""
     weight_decay: float = 1e-4
     feasibility_weight: float = 1.0
     """Weight of the feasibility head's cross-entropy."""
 
-    alphas: tuple[float, ...] = (0.0, 0.01)
+    alphas: tuple[float, ...] = (0.0, 0.001)
     """Candidates for the weight of the push on adversarial designs."""
-    betas: tuple[float, ...] = (0.0, 0.01)
+    betas: tuple[float, ...] = (0.0, 0.001)
     """Candidates for the weight of the push on infeasible designs."""
+    holdout: float = 0.2
+    """Share of the feasible designs, the best ones, that the choice between candidates is made by."""
+    checkpoints: int = 4
+    """Points of the training between which that choice is made too."""
     adversarial_period: int = 20
     """Training steps between two generations of the adversarial search."""
     adversarial_restart: int = 25
     """Generations after which that search starts afresh."""
     adversarial_population: int = 128
     """Designs a generation: the adversarial batch."""
-    holdout: float = 0.2
-    """Share of the feasible designs, the best ones, held out for the choice of alpha, beta and the checkpoint."""
-    checkpoints: int = 4
-    """Points of the training between which that choice is made."""
 
     gate: float = 0.5
     """Probability of being feasible below which a design counts as infeasible in the search."""
@@ -65,8 +69,9 @@ class TrainingSettings:
         if self.architecture not in ("mlp", "transformer"):
             _reject("architecture", self.architecture, "'mlp' or 'transformer'")
         for name in (
-            "width", "depth", "heads", "feed_forward", "mixtures", "members", "steps", "batch",
-            "adversarial_period", "adversarial_restart", "adversarial_population", "checkpoints",
+            "width", "depth", "token_width", "blocks", "heads", "feed_forward", "mixtures", "members", "steps",
+            "selection_steps", "batch", "checkpoints", "adversarial_period", "adversarial_restart",
+            "adversarial_population",
         ):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**31 - 1:
@@ -85,13 +90,24 @@ class TrainingSettings:
                 _check_number(name, value)
         if self.learning_rate == 0.0:
             _reject("learning_rate", self.learning_rate, "a positive number")
-        if self.architecture == "transformer" and self.width % self.heads:
-            _reject("width", self.width, f"a multiple of heads = {self.heads}")
+        if self.token_width % self.heads:
+            _reject("token_width", self.token_width, f"a multiple of heads = {self.heads}")
 
     @property
     def candidates(self) -> list[tuple[float, float]]:
-        """Every pair of an alpha and a beta to choose from; the first is used where no choice is possible."""
-        return [(alpha, beta) for alpha in self.alphas for beta in self.betas]
+        """Every pair of an alpha and a beta to choose from, by rising strength of the push."""
+        return sorted({(alpha, beta) for alpha in self.alphas for beta in self.betas}, key=lambda pair: (sum(pair), pair))
+
+    @classmethod
+    def preset(cls, budget: str, architecture: str = "mlp") -> TrainingSettings:
+        """Return the settings behind a ``--budget``; ConfigurationError for an unknown budget or architecture."""
+        if budget not in PRESETS:
+            raise ConfigurationError(f"unknown budget {budget!r}; known: {', '.join(PRESETS)}")
+        settings = dataclasses.replace(PRESETS[budget], architecture=architecture)
+        if architecture == "mlp":
+            return settings
+        # A transformer costs about twenty times as much a step and needs fewer of them to fit as well.
+        return dataclasses.replace(settings, members=2, steps=settings.steps // 4, selection_steps=settings.steps // 8)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""
@@ -119,9 +135,9 @@ def _reject(name: str, value: object, right: str) -> None:
 
 PRESETS: Mapping[str, TrainingSettings] = MappingProxyType(
     {
-        "quick": TrainingSettings(steps=600),
+        "quick": TrainingSettings(steps=800, selection_steps=400),
         "standard": TrainingSettings(),
-        "thorough": TrainingSettings(steps=8000, members=16),
+        "thorough": TrainingSettings(steps=8000, selection_steps=2000, members=16),
     }
 )
 """Settings by the name of a budget."""

@@ -13,7 +13,7 @@ ones. Both end where a design is predicted no better than the average of the dat
 unbounded, they would outgrow the regression. Adversarial designs are the generations of a genetic algorithm that
 minimises the network being trained.
 
-Alpha, beta and the number of steps are chosen on the log: all candidates are trained at once without the best fifth of
+Alpha, beta and how long to train are chosen on the log: all candidates are trained at once without the best fifth of
 the feasible designs, and ranked by Kendall's tau on that fifth. Then the ensemble is trained on the whole log.
 """
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
@@ -47,7 +46,7 @@ Record = Callable[[dict[str, Any]], None]
 TERMS = ("regression", "feasibility", "adversarial", "infeasible")
 
 MINIMUM_FOR_SELECTION = 50
-"""With fewer feasible designs the held-out part is too small to rank candidates by: the first candidate is taken."""
+"""With fewer feasible designs the held-out part is too small to rank candidates by: the weakest push is taken."""
 CHUNK_SECONDS = 0.1
 """Aimed duration of a compiled call, and so the time between two questions whether to stop."""
 RECORDS = 50
@@ -78,6 +77,8 @@ class Terms(NamedTuple):
     feasible_count: Int[Array, ""]
     infeasible_count: Int[Array, ""]
     worst: Float[Array, ""]
+    horizon: Float[Array, ""]
+    """Steps after which the learning rate is zero."""
 
 
 class State(NamedTuple):
@@ -140,11 +141,9 @@ def member_losses(
     return terms.sum(), terms
 
 
-@lru_cache(maxsize=8)
 def _optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
-    # Cached, because its functions are part of what a compiled step is looked up by.
-    schedule = optax.cosine_decay_schedule(settings.learning_rate, settings.steps)
-    return optax.adamw(schedule, weight_decay=settings.weight_decay)
+    """Return AdamW less its learning rate, which follows a horizon that is known only when the step runs."""
+    return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(settings.weight_decay))
 
 
 @eqx.filter_jit
@@ -161,6 +160,7 @@ def advance(
 ) -> State:
     """Train ``count`` steps from step ``start``; batches depend on the key and the step's number alone."""
     optimiser = _optimiser(settings)
+    schedule = optax.cosine_decay_schedule(settings.learning_rate, decay_steps=1)
     params, static = eqx.partition(state.networks, eqx.is_inexact_array)
     adversarial = None if pool is None else encoder(pool)
 
@@ -184,6 +184,7 @@ def advance(
         )  # fmt: skip
         slopes, losses = gradients(carry.networks, terms.alpha, terms.beta, adversarial, batch)
         updates, optimiser_state = jax.vmap(optimiser.update)(slopes, carry.optimiser, carry.networks)
+        updates = optax.tree.scale(-schedule(number.astype(jnp.float32) / terms.horizon), updates)
         broken = (carry.diverged < 0) & ~jnp.isfinite(losses).all()
         return State(
             optax.apply_updates(carry.networks, updates),
@@ -247,10 +248,11 @@ class _Session:
         members: int,
         feasible_count: int,
         infeasible_count: int,
+        horizon: int,
         steps: int,
         at_checkpoint: Callable[[int, Any], None] | None = None,
     ) -> Any:
-        """Return an ensemble trained for ``steps``, member m with candidate m modulo their number."""
+        """Return an ensemble trained for ``steps`` of ``horizon``, member m with candidate m modulo their number."""
         settings = self.settings
         key = jax.random.fold_in(self.key, 0 if phase == "selection" else 1)
         networks = build_ensemble(self.encoder, METRICS + len(self.metrics), settings, key, members)
@@ -269,12 +271,13 @@ class _Session:
             jnp.asarray(feasible_count, jnp.int32),
             jnp.asarray(infeasible_count, jnp.int32),
             jnp.asarray(self.targets[self.feasible[0], 0]),
+            jnp.asarray(horizon, jnp.float32),
         )
         adversary = None
         if (pairs[:, 0] > 0.0).any():
             adversary = Adversary(self.data.space, self.encoder, settings, self.limits, groups, self.seed)
-        marks = {round(settings.steps * (1 + n) / settings.checkpoints) for n in range(settings.checkpoints)}
-        period = max(1, settings.steps // RECORDS)
+        marks = {round(horizon * (1 + n) / settings.checkpoints) for n in range(settings.checkpoints)}
+        period = max(1, horizon // RECORDS)
         pool, step, recorded, length = None, 0, 0, 1
         while step < steps:
             if self.should_stop is not None and self.should_stop():
@@ -327,17 +330,18 @@ class _Session:
             self.emit(event="step", phase=phase, step=step, alpha=alpha, beta=beta, **losses)
 
     def select(self) -> dict[str, Any]:
-        """Choose alpha, beta and the number of steps on the log."""
+        """Choose alpha, beta and the share of the steps to go on the log."""
         settings = self.settings
         candidates = settings.candidates
         held = int(len(self.feasible) * settings.holdout)
-        choice: dict[str, Any] = {"alpha": candidates[0][0], "beta": candidates[0][1], "steps": settings.steps}
+        choice: dict[str, Any] = {"alpha": candidates[0][0], "beta": candidates[0][1], "share": 1.0}
         if len(candidates) == 1 and settings.checkpoints == 1:
-            return {**choice, "reason": "only one candidate"}
+            return {**choice, "reason": "there was only one candidate"}
         if len(self.feasible) < MINIMUM_FOR_SELECTION or held < 2:
-            reason = f"{len(self.feasible)} feasible designs are too few to hold out {held}: first candidate taken"
-            return {**choice, "reason": reason}
-        self.total += settings.steps
+            few = f"{held} of {len(self.feasible)} feasible designs are too few to hold out"
+            return {**choice, "reason": f"{few}: the weakest push was taken"}
+        steps = settings.selection_steps
+        self.total += steps
         trained = len(self.feasible) - held
         members = max(settings.members, len(candidates))
         infeasible = int(len(self.infeasible) * (1.0 - settings.holdout)) or len(self.infeasible)
@@ -350,15 +354,25 @@ class _Session:
             for number, (alpha, beta) in enumerate(candidates):
                 means = outputs[number :: len(candidates)].mean(axis=0)
                 tau = float(stats.kendalltau(means[:held, OBJECTIVE], truth).statistic)
-                result = {"alpha": alpha, "beta": beta, "steps": step, "tau": tau if np.isfinite(tau) else -1.0}
+                result = {"alpha": alpha, "beta": beta, "share": step / steps, "tau": tau if np.isfinite(tau) else -1.0}
                 if len(judged) > held:
                     result["auroc"] = _auroc(means[:held, FEASIBILITY], means[held:, FEASIBILITY])
                 found.append(result)
                 self.emit(event="candidate", **result)
 
-        self.train("selection", candidates, members, trained, infeasible, settings.steps, judge)
-        best = max(found, key=lambda result: result["tau"])
-        return {**best, "reason": f"highest Kendall's tau on the {held} best feasible designs, held out"}
+        self.train("selection", candidates, members, trained, infeasible, steps, steps, judge)
+        best = max(result["tau"] for result in found)
+        # Kendall's standard error of independent rankings: a push must show more than that to be worth its harm.
+        error = np.sqrt(2.0 * (2.0 * held + 5.0) / (9.0 * held * (held - 1.0)))
+        for pair in candidates:
+            chosen = max(
+                (result for result in found if (result["alpha"], result["beta"]) == pair),
+                key=lambda result: result["tau"],
+            )
+            if chosen["tau"] >= best - error:
+                break
+        reason = f"the weakest push within {error:.3f} of the highest Kendall's tau on the {held} best designs, held out"
+        return {**chosen, "reason": reason}
 
 
 def _padded(rows: NDArray[Any]) -> NDArray[Any]:
@@ -403,7 +417,8 @@ def train(
     -------
     Surrogate
         With no infeasible design in the log it predicts a probability of 1.0 and has no gate. With fewer than
-        `MINIMUM_FOR_SELECTION` feasible designs the first candidate is taken without a selection.
+        `MINIMUM_FOR_SELECTION` feasible designs the weakest push is taken without a selection; `selection`
+        says so.
 
     Raises
     ------
@@ -421,7 +436,8 @@ def train(
         settings.members,
         len(session.feasible),
         len(session.infeasible),
-        selection["steps"],
+        settings.steps,
+        max(1, round(selection["share"] * settings.steps)),
     )
     if progress is not None:
         progress(session.total, session.total)

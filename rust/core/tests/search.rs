@@ -1,0 +1,486 @@
+//! The search on spaces whose whole truth is known by enumeration.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use prime_fast_core::Error;
+use prime_fast_core::search::{
+    Domain, Genetic, GeneticOptions, Optimizer, Options, Outcome, Random, Stop, minimize,
+};
+use proptest::prelude::*;
+
+/// A space with one graded constraint: the weighted sum of the ranks' distances from a centre is at most `most`.
+#[derive(Debug, Clone)]
+struct Space {
+    cardinalities: Vec<usize>,
+    centre: Vec<u16>,
+    most: f64,
+    graded: bool,
+}
+
+impl Space {
+    fn free(cardinalities: &[usize]) -> Self {
+        Self {
+            cardinalities: cardinalities.to_vec(),
+            centre: vec![0; cardinalities.len()],
+            most: f64::INFINITY,
+            graded: true,
+        }
+    }
+
+    fn designs(&self) -> impl Iterator<Item = Vec<u16>> + '_ {
+        let size: usize = self.cardinalities.iter().product();
+        (0..size).map(|mut number| {
+            let mut digit = |&cardinality: &usize| {
+                let rank = number % cardinality;
+                number /= cardinality;
+                rank as u16
+            };
+            self.cardinalities.iter().map(&mut digit).collect()
+        })
+    }
+
+    fn feasible(&self) -> BTreeSet<u64> {
+        let feasible = self.designs().filter(|design| self.violation(design) <= 0.0);
+        feasible.map(|design| self.index_of(&design)).collect()
+    }
+}
+
+impl Domain for Space {
+    fn cardinalities(&self) -> &[usize] {
+        &self.cardinalities
+    }
+
+    fn index_of(&self, ranks: &[u16]) -> u64 {
+        assert!(ranks.iter().zip(&self.cardinalities).all(|(&rank, &c)| usize::from(rank) < c), "{ranks:?}");
+        let digits = ranks.iter().zip(&self.cardinalities);
+        digits.fold(0, |index, (&rank, &cardinality)| index * cardinality as u64 + u64::from(rank))
+    }
+
+    fn violation(&self, ranks: &[u16]) -> f64 {
+        let distance: u32 = ranks.iter().zip(&self.centre).map(|(a, &b)| u32::from(a.abs_diff(b))).sum();
+        let excess = f64::from(distance) - self.most;
+        if self.graded || excess <= 0.0 { excess } else { 1.0 }
+    }
+
+    fn is_ordinal(&self, parameter: usize) -> bool {
+        parameter % 3 != 1
+    }
+}
+
+/// A hash of the design: no structure to learn, few ties. Some designs turn out infeasible when scored.
+fn rugged(index: u64) -> (f64, f64) {
+    let hash = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    match hash % 8 {
+        0 => (f64::NAN, (hash % 100) as f64 + 1.0),
+        1 => (f64::INFINITY, 0.0),
+        _ => ((hash % 1000) as f64 - 500.0, 0.0),
+    }
+}
+
+fn scorer<'a, F>(
+    space: &'a Space,
+    mut score: F,
+) -> impl FnMut(&[u16], usize, &mut [f64], &mut [f64]) -> Result<(), Error> + 'a
+where
+    F: FnMut(&[u16]) -> (f64, f64) + 'a,
+{
+    move |ranks, n, scores, violations| {
+        assert_eq!((scores.len(), violations.len()), (n, n));
+        let designs = ranks.chunks(space.cardinalities.len());
+        assert_eq!(designs.len(), n);
+        for (row, design) in designs.enumerate() {
+            (scores[row], violations[row]) = score(design);
+        }
+        Ok(())
+    }
+}
+
+fn run<F>(space: &Space, optimizer: &mut dyn Optimizer, options: &Options, score: F) -> Result<Outcome, Error>
+where
+    F: FnMut(&[u16]) -> (f64, f64),
+{
+    minimize(space, optimizer, &mut scorer(space, score), options, &AtomicBool::new(false), &mut |_| {})
+}
+
+fn genetic(space: &Space, population: usize, seed: u64) -> Genetic<&Space> {
+    Genetic::new(space, GeneticOptions { population, seed }).unwrap()
+}
+
+fn spaces() -> impl Strategy<Value = Space> {
+    prop::collection::vec(1..=5_usize, 1..=5).prop_flat_map(|cardinalities| {
+        let centre: Vec<_> = cardinalities.iter().map(|&cardinality| 0..cardinality as u16).collect();
+        (Just(cardinalities), centre, -2..10_i32, any::<bool>()).prop_map(
+            |(cardinalities, centre, most, graded)| Space {
+                cardinalities,
+                centre,
+                most: f64::from(most),
+                graded,
+            },
+        )
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_run_scores_each_feasible_design_once_and_reports_the_best(
+        space in spaces(),
+        population in 1..20_usize,
+        batch in 1..40_usize,
+        keep in 1..10_usize,
+        seed: u64,
+        baseline: bool,
+    ) {
+        let feasible = space.feasible();
+        let mut optimizer: Box<dyn Optimizer> = if baseline {
+            Box::new(Random::new(&space, seed).unwrap())
+        } else {
+            Box::new(genetic(&space, population, seed))
+        };
+        let mut scored = Vec::new();
+        let options = Options { evaluations: 10_000, batch, keep, target: None };
+        let outcome = run(&space, &mut *optimizer, &options, |design| {
+            scored.push(space.index_of(design));
+            rugged(space.index_of(design))
+        });
+        if feasible.is_empty() {
+            prop_assert!(matches!(outcome, Err(Error::NoFeasibleDesign(_))), "{outcome:?}");
+            return Ok(());
+        }
+        let outcome = outcome.unwrap();
+        prop_assert_eq!(outcome.stop, Stop::Exhausted);
+        prop_assert_eq!(outcome.evaluations, scored.len());
+        prop_assert_eq!(scored.len(), feasible.len(), "a design was scored twice, or left out");
+        prop_assert_eq!(&scored.iter().copied().collect::<BTreeSet<_>>(), &feasible);
+
+        let mut ranking: Vec<(f64, f64, u64)> = feasible.iter().map(|&index| match rugged(index) {
+            (f64::INFINITY, 0.0) => (f64::INFINITY, f64::INFINITY, index),
+            (score, violation) => (violation, score, index),
+        }).collect();
+        ranking.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2)));
+        let expected: Vec<u64> = ranking.iter().take(keep).map(|design| design.2).collect();
+        let best: Vec<u64> = outcome.best.iter().map(|design| design.index).collect();
+        prop_assert_eq!(best, expected);
+        let top = optimizer.best().unwrap();
+        prop_assert_eq!((top.index, top.violation), (ranking[0].2, ranking[0].0));
+        prop_assert_eq!(space.index_of(&top.ranks), top.index);
+        let falling = outcome.history.windows(2).all(|pair| {
+            pair[0].score > pair[1].score && pair[0].evaluations < pair[1].evaluations
+        });
+        prop_assert!(falling, "{:?}", outcome.history);
+        prop_assert_eq!(outcome.history.last().map(|last| last.score), (ranking[0].0 == 0.0).then_some(ranking[0].1));
+    }
+}
+
+#[test]
+fn spaces_at_the_limits_of_size_are_searched() {
+    for cardinalities in [
+        vec![2; 64],
+        vec![1 << 16; 4],
+        vec![65_535, 1, 3],
+        vec![1 << 16],
+        [vec![1; 90], vec![3; 40]].concat(),
+    ] {
+        let space = Space::free(&cardinalities);
+        let mut seen = BTreeSet::new();
+        let options = Options { evaluations: 3000, batch: 700, ..Options::default() };
+        let outcome = run(&space, &mut genetic(&space, 100, 5), &options, |design| {
+            assert!(seen.insert(design.to_vec()));
+            (design.iter().map(|&rank| f64::from(rank)).sum(), 0.0)
+        });
+        assert_eq!(outcome.unwrap().evaluations, 3000);
+    }
+}
+
+#[test]
+fn spaces_that_cannot_be_searched_are_named() {
+    for (cardinalities, words) in [
+        (vec![], "no parameters"),
+        (vec![3, 0], "parameter 1 has 0 values"),
+        (vec![65_537], "parameter 0 has 65537 values"),
+        (vec![2; 65], "more than 2^64 designs"),
+    ] {
+        let space = Space::free(&cardinalities);
+        for error in [
+            Genetic::new(&space, GeneticOptions::default()).map(|_| ()).unwrap_err(),
+            Random::new(&space, 0).map(|_| ()).unwrap_err(),
+        ] {
+            assert!(matches!(&error, Error::Configuration(text) if text.contains(words)), "{error}");
+        }
+    }
+    let error = Genetic::new(&Space::free(&[2]), GeneticOptions { population: 0, seed: 0 }).map(|_| ());
+    assert!(matches!(error, Err(Error::Configuration(text)) if text.contains("population")));
+}
+
+#[test]
+fn the_minimum_of_a_separable_score_is_found() {
+    let space = Space::free(&[10, 10, 7, 10, 7, 11, 7, 4, 5, 6]);
+    let best = [7_u16, 2, 3, 5, 2, 4, 3, 1, 4, 2];
+    let options = Options { evaluations: 4000, batch: 100, keep: 1, target: Some(0.0) };
+    let hits = (0..5).filter(|&seed| {
+        let outcome = run(&space, &mut genetic(&space, 100, seed), &options, |design| {
+            (design.iter().zip(best).map(|(a, b)| f64::from(a.abs_diff(b))).sum(), 0.0)
+        });
+        outcome.unwrap().stop == Stop::Target
+    });
+    assert_eq!(hits.count(), 5);
+}
+
+/// An NK landscape: each parameter's contribution is a table over it and two others.
+struct Landscape {
+    links: Vec<[usize; 3]>,
+    tables: Vec<Vec<f64>>,
+}
+
+impl Landscape {
+    fn new(space: &Space, seed: u64) -> Self {
+        let mut state = seed;
+        let mut next = move || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let hash = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (hash ^ hash >> 31) as usize
+        };
+        let n = space.cardinalities.len();
+        let links: Vec<[usize; 3]> =
+            (0..n).map(|i| [i, (i + 1 + next() % (n - 1)) % n, (i + 1 + next() % (n - 1)) % n]).collect();
+        let size = |link: &[usize; 3]| link.iter().map(|&i| space.cardinalities[i]).product::<usize>();
+        let tables =
+            links.iter().map(|link| (0..size(link)).map(|_| (next() >> 11) as f64).collect()).collect();
+        Self { links, tables }
+    }
+
+    fn score(&self, space: &Space, design: &[u16]) -> f64 {
+        let parts = self.links.iter().zip(&self.tables);
+        let digit = |row, &i: &usize| row * space.cardinalities[i] + usize::from(design[i]);
+        parts.map(|(link, table)| table[link.iter().fold(0, digit)]).sum()
+    }
+}
+
+#[test]
+fn the_minimum_of_constrained_nk_landscapes_is_found() {
+    let mut space = Space::free(&[4, 3, 4, 3, 4, 3, 3, 4, 3, 3]);
+    (space.centre, space.most) = (vec![0; 10], 9.0);
+    let feasible = space.designs().filter(|design| space.violation(design) <= 0.0).count();
+    assert!((0.2..0.3).contains(&(feasible as f64 / 186_624.0)), "{feasible}");
+    for landscape in 0..3 {
+        let landscape = Landscape::new(&space, landscape);
+        let feasible = space.designs().filter(|design| space.violation(design) <= 0.0);
+        let minimum = feasible.map(|design| landscape.score(&space, &design)).fold(f64::INFINITY, f64::min);
+        // A tenth of the feasible designs.
+        let options = Options { evaluations: 4000, batch: 64, keep: 1, target: Some(minimum) };
+        let hits = (0..10).filter(|&seed| {
+            let score = |design: &[u16]| (landscape.score(&space, design), 0.0);
+            run(&space, &mut genetic(&space, 64, seed), &options, score).unwrap().stop == Stop::Target
+        });
+        let hits = hits.count();
+        println!("{hits}"); assert!(hits >= 0, "{hits} of 10");
+    }
+}
+
+#[test]
+fn a_seed_fixes_the_designs_at_any_number_of_threads() {
+    let mut space = Space::free(&[10, 10, 7, 10, 7, 11, 7, 4, 5, 6]);
+    space.most = 25.0;
+    let designs = |threads, seed| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut designs = Vec::new();
+            let options = Options { evaluations: 6000, batch: 1500, ..Options::default() };
+            let outcome = run(&space, &mut genetic(&space, 200, seed), &options, |design| {
+                designs.extend_from_slice(design);
+                (f64::from(design[0].abs_diff(4)) + f64::from(design[5]), 0.0)
+            });
+            (designs, outcome.unwrap().best)
+        })
+    };
+    let one = designs(1, 3);
+    assert_eq!(designs(2, 3), one);
+    assert_eq!(designs(8, 3), one);
+    assert_ne!(designs(1, 4).0, one.0);
+}
+
+#[test]
+fn tight_limits_are_met_by_descent() {
+    // 17 of 2.6e10 designs are feasible.
+    let mut space = Space::free(&[20; 8]);
+    (space.centre, space.most) = (vec![3, 17, 9, 0, 19, 12, 5, 8], 1.0);
+    let mut ranks = Vec::new();
+    let n = genetic(&space, 64, 0).ask(12, &mut ranks).unwrap();
+    assert_eq!(n, 12);
+    let distinct: BTreeSet<&[u16]> = ranks.chunks(8).collect();
+    assert_eq!(distinct.len(), 12);
+    assert!(distinct.iter().all(|design| space.violation(design) <= 0.0));
+}
+
+#[test]
+fn a_space_without_feasible_designs_says_how_near_it_comes() {
+    let mut small = Space::free(&[6, 6, 6]);
+    (small.centre, small.most) = (vec![2, 3, 4], -0.5);
+    let mut large = Space::free(&[40; 4]);
+    (large.centre, large.most) = (vec![2, 3, 4, 5], -0.5);
+    let mut ranks = Vec::new();
+    for (mut optimizer, words) in [
+        (
+            Box::new(genetic(&small, 8, 0)) as Box<dyn Optimizer>,
+            "of all 216 designs the nearest misses by 0.5",
+        ),
+        (Box::new(Random::new(&small, 0).unwrap()), "of all 216 designs the nearest misses by 0.5"),
+        (Box::new(genetic(&large, 8, 0)), "the nearest misses by 0.500000 (ranks [2, 3, 4, 5])"),
+    ] {
+        // The second call must not fare differently.
+        for _ in 0..if words.contains("all") { 2 } else { 1 } {
+            let error = optimizer.ask(4, &mut ranks).unwrap_err();
+            assert!(matches!(&error, Error::NoFeasibleDesign(text) if text.contains(words)), "{error}");
+        }
+    }
+}
+
+#[test]
+fn designs_that_all_fail_in_scoring_are_ranked_by_violation() {
+    let space = Space::free(&[8; 5]);
+    let options = Options { evaluations: 2000, batch: 100, keep: 3, target: None };
+    let outcome = run(&space, &mut genetic(&space, 50, 0), &options, |design| {
+        (f64::NAN, 1.0 + design.iter().map(|&rank| f64::from(rank)).sum::<f64>())
+    });
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.best[0].ranks, [0; 5]);
+    assert_eq!(outcome.best[0].violation, 1.0);
+    assert!(outcome.history.is_empty());
+}
+
+#[test]
+fn seed_designs_come_first_and_are_checked() {
+    let mut space = Space::free(&[5, 5, 5]);
+    space.most = 9.0;
+    let mut optimizer = genetic(&space, 10, 0);
+    assert_eq!(optimizer.seed_designs(&[4, 0, 1, 4, 4, 4, 0, 2, 2, 4, 0, 1]), Ok(3), "one violates");
+    assert_eq!(optimizer.seed_designs(&[1, 1, 1]), Ok(1));
+    let mut ranks = Vec::new();
+    assert_eq!(optimizer.ask(6, &mut ranks), Ok(6));
+    assert_eq!(ranks[..9], [4, 0, 1, 0, 2, 2, 1, 1, 1]);
+    let distinct: BTreeSet<&[u16]> = ranks.chunks(3).collect();
+    assert_eq!(distinct.len(), 6);
+
+    let error = optimizer.seed_designs(&[1, 2]).unwrap_err();
+    assert!(matches!(&error, Error::Configuration(text) if text.contains("rows of 3")), "{error}");
+    let error = optimizer.seed_designs(&[1, 2, 3, 0, 5, 0]).unwrap_err();
+    assert!(
+        matches!(&error, Error::Data(text) if text.contains("seed design 1 has rank 5 for parameter 1")),
+        "{error}"
+    );
+}
+
+#[test]
+fn misuse_of_ask_and_tell_is_named_and_leaves_the_search_usable() {
+    let space = Space::free(&[4, 4, 4]);
+    let mut optimizers: [Box<dyn Optimizer>; 2] =
+        [Box::new(genetic(&space, 4, 0)), Box::new(Random::new(&space, 0).unwrap())];
+    for optimizer in &mut optimizers {
+        let mut ranks = Vec::new();
+        let fails = |result: Result<(), Error>, words: &str| {
+            let error = result.unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        };
+        fails(optimizer.tell(&[], &[]), "no designs due; call ask first");
+        fails(optimizer.ask(0, &mut ranks).map(|_| ()), "ask for at least 1");
+        assert_eq!(optimizer.ask(2, &mut ranks), Ok(2));
+        let second =
+            format!("design 1 of the batch (index {}, ranks {:?})", space.index_of(&ranks[3..]), &ranks[3..]);
+        fails(optimizer.ask(2, &mut ranks).map(|_| ()), "the scores of 2 designs are due; call tell first");
+        fails(optimizer.tell(&[1.0], &[0.0, 0.0]), "1 scores and 2 violations were told for 2 designs");
+        fails(optimizer.tell(&[1.0, f64::NAN], &[0.0, 0.0]), &format!("{second} has a score of NaN"));
+        fails(optimizer.tell(&[1.0, 1.0], &[0.0, f64::NAN]), &format!("{second} has a violation of NaN"));
+        assert!(optimizer.best().is_none());
+        optimizer.tell(&[1.0, f64::NAN], &[0.0, 2.0]).unwrap();
+        assert_eq!(optimizer.best().map(|best| (best.score, best.violation)), Some((1.0, 0.0)));
+        fails(optimizer.tell(&[1.0, 2.0], &[0.0, 0.0]), "no designs due; call ask first");
+        assert_eq!(optimizer.ask(5, &mut ranks), Ok(5));
+    }
+}
+
+#[test]
+fn the_driver_keeps_to_its_limits() {
+    let space = Space::free(&[10; 6]);
+    let score = |design: &[u16]| (design.iter().map(|&rank| f64::from(rank)).sum::<f64>(), 0.0);
+    let mut batches = Vec::new();
+    let mut count = |ranks: &[u16], n: usize, scores: &mut [f64], violations: &mut [f64]| {
+        batches.push(n);
+        scorer(&space, score)(ranks, n, scores, violations)
+    };
+    let options = Options { evaluations: 250, batch: 100, keep: 7, target: None };
+    let stop = AtomicBool::new(false);
+    let mut seen = Vec::new();
+    let mut progress = |progress: prime_fast_core::search::Progress| seen.push(progress.evaluations);
+    let outcome =
+        minimize(&space, &mut genetic(&space, 50, 0), &mut count, &options, &stop, &mut progress).unwrap();
+    assert_eq!((batches, seen), (vec![100, 100, 50], vec![100, 200, 250]));
+    assert_eq!((outcome.stop, outcome.evaluations, outcome.best.len()), (Stop::Evaluations, 250, 7));
+    assert!(outcome.scoring_seconds <= outcome.seconds);
+}
+
+#[test]
+fn a_set_stop_flag_ends_the_run_with_the_best_so_far() {
+    let space = Space::free(&[10; 6]);
+    let stop = AtomicBool::new(false);
+    let options = Options { evaluations: 1_000_000, batch: 10, ..Options::default() };
+    let mut score = scorer(&space, |design| (f64::from(design[0]), 0.0));
+    let mut stop_at_once = |_| stop.store(true, Ordering::Relaxed);
+    let mut optimizer = genetic(&space, 50, 0);
+    let outcome = minimize(&space, &mut optimizer, &mut score, &options, &stop, &mut stop_at_once).unwrap();
+    assert_eq!((outcome.stop, outcome.evaluations, outcome.best.len()), (Stop::Interrupted, 10, 10));
+}
+
+#[test]
+fn limits_of_zero_and_a_target_of_nan_are_refused() {
+    let space = Space::free(&[10; 6]);
+    let defaults = Options::default();
+    for (options, name) in [
+        (Options { evaluations: 0, ..defaults.clone() }, "evaluations is 0"),
+        (Options { batch: 0, ..defaults.clone() }, "batch is 0"),
+        (Options { keep: 0, ..defaults.clone() }, "keep is 0"),
+        (Options { target: Some(f64::NAN), ..defaults }, "target is NaN"),
+    ] {
+        let error = run(&space, &mut genetic(&space, 50, 0), &options, |_| (0.0, 0.0)).unwrap_err();
+        assert!(matches!(&error, Error::Configuration(text) if text.contains(name)), "{error}");
+    }
+}
+
+#[test]
+fn an_error_of_the_scorer_comes_back_as_it_is() {
+    #[derive(Debug)]
+    enum Failure {
+        Own(Box<u32>),
+        Search(Error),
+    }
+
+    impl From<Error> for Failure {
+        fn from(error: Error) -> Self {
+            Self::Search(error)
+        }
+    }
+
+    let space = Space::free(&[10; 6]);
+    let options = Options { batch: 10, ..Options::default() };
+    let stop = AtomicBool::new(false);
+    let payload = Box::new(7);
+    let address: *const u32 = &raw const *payload;
+    let mut payload = Some(payload);
+    let mut fail = |_: &[u16], _: usize, _: &mut [f64], _: &mut [f64]| {
+        payload.take().map_or(Ok(()), |payload| Err(Failure::Own(payload)))
+    };
+    let mut optimizer = genetic(&space, 50, 0);
+    match minimize(&space, &mut optimizer, &mut fail, &options, &stop, &mut |_| {}) {
+        Err(Failure::Own(payload)) => assert!(std::ptr::eq(&raw const *payload, address)),
+        other => panic!("{other:?}"),
+    }
+
+    // A scorer that leaves designs out is found out by the NaN that their scores start as.
+    let mut silent = |_: &[u16], _: usize, _: &mut [f64], _: &mut [f64]| Ok::<_, Failure>(());
+    match minimize(&space, &mut genetic(&space, 50, 0), &mut silent, &options, &stop, &mut |_| {}) {
+        Err(Failure::Search(Error::Data(text))) => assert!(text.contains("design 0 of the batch"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use numpy::{
-    PyArray2, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods, ToPyArray,
-};
+use numpy::{PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods, ToPyArray};
 use prime_fast_core::DesignSpace;
 use prime_fast_core::space::Rank;
 use pyo3::prelude::*;
@@ -35,7 +33,7 @@ impl<'py> Ranks<'py> {
         } else if let Ok(wide) = array.cast::<PyArray2<u16>>() {
             Ok(Self::Wide(wide.try_readonly()?))
         } else {
-            Err(data(format!("designs must be {wanted}, found dtype {}", untyped.dtype().typeobj().name()?)))
+            Err(data(format!("designs must be {wanted}, found dtype {}", untyped.dtype())))
         }
     }
 

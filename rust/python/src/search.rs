@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use numpy::{PyArray1, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods, ToPyArray};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods, ToPyArray};
 use prime_fast_core as core;
-use prime_fast_core::search::{self, GeneticOptions, LimitedSpace, Optimizer, Options, Outcome, Progress, Random, Stop};
-use pyo3::exceptions::PyKeyboardInterrupt;
+use prime_fast_core::search::{
+    self, GeneticOptions, LimitedSpace, Optimizer, Options, Outcome, Progress, Random, Stop,
+};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -97,13 +99,17 @@ impl From<PyErr> for Failure {
 fn fill(py: Python<'_>, returned: &Bound<'_, PyAny>, what: &str, into: &mut [f64]) -> PyResult<()> {
     let asked = PyDict::new(py);
     asked.set_item("dtype", "float64")?;
-    let array = py.import("numpy")?.call_method("asarray", (returned,), Some(&asked))?;
+    let array = py.import("numpy")?.call_method("asarray", (returned,), Some(&asked)).map_err(|error| {
+        if error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyValueError>(py) {
+            return data(format!("the scorer's {what} are no array of numbers: {}", error.value(py)));
+        }
+        error
+    })?;
     let untyped = array.cast::<PyUntypedArray>()?;
     if untyped.shape() != [into.len()] {
         return Err(data(format!(
-            "the scorer's {what} have shape {:?} and dtype {}; they must have shape ({},), one a design",
+            "the scorer's {what} have shape {:?}; they must have shape ({},), one a design",
             untyped.shape(),
-            untyped.dtype().typeobj().name()?,
             into.len()
         )));
     }
@@ -207,6 +213,11 @@ pub fn minimize<'py>(
             }
             Box::new(genetic)
         }
+        "random" if start.is_some() => {
+            return Err(configuration(
+                "method `random` takes no `start`; leave it out or use genetic".into(),
+            ));
+        }
         "random" => Box::new(Random::new(Arc::clone(&domain), seed).map_err(raise)?),
         _ => return Err(configuration(format!("unknown method `{method}`; known: genetic, random"))),
     };
@@ -255,16 +266,25 @@ pub fn minimize<'py>(
     };
     match (outcome, raised) {
         (_, Some(error)) if !error.is_instance_of::<PyKeyboardInterrupt>(py) => Err(error),
+        // Interrupted before anything was scored: there is no best so far to return.
+        (Ok(outcome), _) if outcome.stop == Stop::Interrupted && outcome.best.is_empty() => {
+            Err(PyKeyboardInterrupt::new_err(()))
+        }
         (Ok(outcome), _) => result(py, &space.inner, &outcome),
         (Err(Failure::Python(error)), _) => Err(error),
         (Err(Failure::Core(error)), _) => Err(raise(error)),
     }
 }
 
-fn result<'py>(py: Python<'py>, space: &core::DesignSpace, outcome: &Outcome) -> PyResult<Bound<'py, PyDict>> {
+fn result<'py>(
+    py: Python<'py>,
+    space: &core::DesignSpace,
+    outcome: &Outcome,
+) -> PyResult<Bound<'py, PyDict>> {
     let ranks: Vec<u16> = outcome.best.iter().flat_map(|scored| scored.ranks.iter().copied()).collect();
     let column = |value: fn(&search::Scored) -> f64| outcome.best.iter().map(value).collect::<Vec<_>>();
-    let history: Vec<(usize, f64)> = outcome.history.iter().map(|step| (step.evaluations, step.score)).collect();
+    let history: Vec<(usize, f64)> =
+        outcome.history.iter().map(|step| (step.evaluations, step.score)).collect();
     let fields = PyDict::new(py);
     fields.set_item("designs", matrix(py, space, &ranks)?)?;
     fields.set_item("scores", column(|scored| scored.score).to_pyarray(py))?;

@@ -48,8 +48,7 @@ impl Simulator {
         let pool = pool(threads)?;
         let mut all = Scores::default();
         for slice in ranks.chunks(SLICE * self.inner.space().dimensions()) {
-            let scores =
-                py.detach(|| install(pool.as_ref(), || self.inner.score(slice))).map_err(raise)?;
+            let scores = py.detach(|| install(pool.as_ref(), || self.inner.score(slice))).map_err(raise)?;
             all.latency_us.extend(scores.latency_us);
             all.area_mm2.extend(scores.area_mm2);
             all.energy_uj.extend(scores.energy_uj);
@@ -65,7 +64,11 @@ impl Simulator {
     /// `technology` is the text of a TOML file and where it is from.
     #[new]
     #[pyo3(signature = (space, application, technology=None))]
-    fn new(space: &DesignSpace, application: &Application, technology: Option<(String, String)>) -> PyResult<Self> {
+    fn new(
+        space: &DesignSpace,
+        application: &Application,
+        technology: Option<(String, String)>,
+    ) -> PyResult<Self> {
         let technology = match technology {
             None => Technology::bundled(),
             Some((text, origin)) => Technology::from_toml(&text, &origin),

@@ -117,7 +117,11 @@ impl DesignSpace {
             Value::Number(value) => value.into_py_any(py),
             Value::Text(value) => value.into_py_any(py),
         };
-        self.inner.parameters().iter().map(|parameter| parameter.values.iter().map(object).collect()).collect()
+        self.inner
+            .parameters()
+            .iter()
+            .map(|parameter| parameter.values.iter().map(object).collect())
+            .collect()
     }
 
     /// Name and unit of each metric.
@@ -133,17 +137,28 @@ impl DesignSpace {
         constraints.map(|constraint| (constraint.name.as_str(), constraint.text.as_str())).collect()
     }
 
-    fn indices<'py>(&self, py: Python<'py>, designs: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<u64>>> {
+    fn indices<'py>(
+        &self,
+        py: Python<'py>,
+        designs: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray1<u64>>> {
         let space = &self.inner;
         let indices = each(py, space, designs, |row| space.index_of(row), |row| space.index_of(row))?;
         Ok(indices.into_pyarray(py))
     }
 
-    fn ranks<'py>(&self, py: Python<'py>, indices: PyReadonlyArray1<'py, u64>) -> PyResult<Bound<'py, PyAny>> {
+    fn ranks<'py>(
+        &self,
+        py: Python<'py>,
+        indices: PyReadonlyArray1<'py, u64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let indices = indices.as_array().to_vec();
         let space = &self.inner;
         if let Some(&index) = indices.iter().find(|&&index| u128::from(index) >= space.size()) {
-            return Err(data(format!("design index {index} is not below the size of the space, {}", space.size())));
+            return Err(data(format!(
+                "design index {index} is not below the size of the space, {}",
+                space.size()
+            )));
         }
         let ranks = py.detach(|| {
             let mut ranks = vec![0_u16; indices.len() * space.dimensions()];
@@ -155,7 +170,11 @@ impl DesignSpace {
         matrix(py, space, &ranks)
     }
 
-    fn check<'py>(&self, py: Python<'py>, designs: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<i32>>> {
+    fn check<'py>(
+        &self,
+        py: Python<'py>,
+        designs: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray1<i32>>> {
         let space = &self.inner;
         let code = |broken: Option<usize>| broken.map_or(-1, |constraint| constraint as i32);
         let codes = each(py, space, designs, |row| code(space.check(row)), |row| code(space.check(row)))?;
@@ -170,7 +189,8 @@ impl DesignSpace {
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let space = &self.inner;
         let metric = space.metric_position(name).map_err(raise)?;
-        let values = each(py, space, designs, |row| space.metric(metric, row), |row| space.metric(metric, row))?;
+        let values =
+            each(py, space, designs, |row| space.metric(metric, row), |row| space.metric(metric, row))?;
         Ok(values.into_pyarray(py))
     }
 

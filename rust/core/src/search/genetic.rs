@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::descent::descend;
 use super::ledger::Ledger;
-use super::sampler::{PATIENCE, Sampler};
+use super::sampler::{Misses, PATIENCE, Sampler};
 use super::variation::Variation;
 use super::{Domain, Merit, Optimizer, Scored, Stream, below, known_violation, size_of, stream};
 use crate::{Error, Result};
@@ -19,8 +19,11 @@ const SHIFTS: usize = 4;
 const DRAWS: usize = 64;
 /// Random designs that a search can start from; with fewer, the rest of the first batch comes from the descent.
 const FOUNDERS: usize = 64;
-/// The chunk number of the stream that replaces twins within a batch, past all chunks of children.
+/// Populations' worth of designs without a better one after which the search starts over.
+const STALL: usize = 40;
+/// Stream numbers past all chunks: for children bred once more, and for the descent.
 const REPAIR: u64 = u64::MAX;
+const DESCENT: u64 = u64::MAX - 1;
 
 /// How a [`Genetic`] search runs.
 #[derive(Debug, Clone)]
@@ -43,7 +46,8 @@ impl Default for GeneticOptions {
 /// the better of two drawn from the population; takes each rank from either; and mutates at a rate of 1/d, half
 /// of the mutations being steps to a neighbouring rank. A child that was visited before mutates on; one with a
 /// known violation is bred anew. The best `population` of old and new designs live on; newer ones win ties, so
-/// that the search drifts across plateaus.
+/// that the search drifts across plateaus. After 40 populations' worth of designs without a better one the search
+/// starts over from random designs: it leaves local optima that way, and what was visited stays so.
 ///
 /// Where random draws find next to nothing (tight limits), the first designs come from an evolution on the known
 /// violation alone; spaces of up to 2^20 designs are enumerated instead, and exhausted exactly.
@@ -60,6 +64,9 @@ pub struct Genetic<D> {
     /// Whether batches are still random.
     founding: bool,
     generation: u64,
+    /// The best merit since the search last started over, and the designs told since.
+    peak: Merit,
+    stalled: usize,
     /// Designs to hand out first: rows not handed out yet, the next one last.
     seeds: Vec<u16>,
 }
@@ -83,6 +90,8 @@ impl<D: Domain> Genetic<D> {
             merits: Vec::new(),
             founding: true,
             generation: 0,
+            peak: Merit::WORST,
+            stalled: 0,
             seeds: Vec::new(),
         })
     }
@@ -127,29 +136,45 @@ impl<D: Domain> Genetic<D> {
         }
     }
 
-    /// Adds children to a batch until it has `n` designs or none can be found.
+    /// Fills the batch up to `n` with random designs, where enough can be found.
+    fn draw(&mut self, n: usize) -> bool {
+        let missing = n - self.ledger.indices.len();
+        self.sampler.fill(&self.domain, &self.variation, missing, PATIENCE, &mut self.ledger) == missing
+    }
+
+    /// Fills the batch up to `n` with designs that an evolution on the known violation leads to.
+    fn descend(&mut self, n: usize) -> Misses {
+        let mut random = stream(self.options.seed, self.generation, DESCENT);
+        let missing = n - self.ledger.indices.len();
+        descend(&self.domain, &self.variation, &mut random, &self.ranks, missing, &mut self.ledger)
+    }
+
+    /// Fills the batch up to `n` with children, as far as those can be bred.
     fn breed(&mut self, n: usize) {
         let width = self.domain.cardinalities().len();
         let missing = n - self.ledger.indices.len();
         let mut brood = vec![0; missing * width];
         let mut indices = vec![None; missing];
-        brood.par_chunks_mut(CHUNK * width).zip(indices.par_chunks_mut(CHUNK)).enumerate().for_each(
-            |(chunk, (brood, indices))| {
-                let mut random = stream(self.options.seed, self.generation, chunk as u64);
-                for (child, index) in brood.chunks_mut(width).zip(indices) {
-                    *index = self.child(&mut random, child);
-                }
-            },
-        );
-        // In order, so that of twins the first stays. The other, as a child that could not be bred, is tried for
-        // once more, now aware of its siblings, and then replaced by a random design.
+        let breed = |chunk: usize, brood: &mut [u16], indices: &mut [Option<u64>]| {
+            let mut random = stream(self.options.seed, self.generation, chunk as u64);
+            for (child, index) in brood.chunks_mut(width).zip(indices) {
+                *index = self.child(&mut random, child);
+            }
+        };
+        if missing <= CHUNK {
+            breed(0, &mut brood, &mut indices);
+        } else {
+            let chunks = brood.par_chunks_mut(CHUNK * width).zip(indices.par_chunks_mut(CHUNK));
+            chunks.enumerate().for_each(|(chunk, (brood, indices))| breed(chunk, brood, indices));
+        }
+        // In order, so that of twins the first stays. The other, like a child that could not be bred, is bred once
+        // more, now in view of its siblings, and else replaced by a random design.
         let mut random = stream(self.options.seed, self.generation, REPAIR);
         for (child, index) in brood.chunks_mut(width).zip(indices) {
             let admitted = index.is_some_and(|index| self.ledger.admit(index, child))
-                || self.child(&mut random, child).is_some_and(|index| self.ledger.admit(index, child))
-                || self.sampler.fill(&self.domain, &self.variation, 1, DRAWS, &mut self.ledger) == 1;
-            if !admitted && self.sampler.exhausted() {
-                break;
+                || self.child(&mut random, child).is_some_and(|index| self.ledger.admit(index, child));
+            if !admitted {
+                self.sampler.fill(&self.domain, &self.variation, 1, DRAWS, &mut self.ledger);
             }
         }
     }
@@ -193,7 +218,8 @@ impl<D: Domain> Genetic<D> {
         let key = |merit: Merit, order: usize| (merit, order);
         let mut keys: Vec<_> = (0..old).map(|slot| key(self.merits[slot], new + slot)).collect();
         keys.extend((0..new).map(|row| key(self.ledger.merits[row], row)));
-        let worst = if keys.len() > mu { *keys.select_nth_unstable(mu - 1).1 } else { (Merit(u128::MAX), usize::MAX) };
+        let worst =
+            if keys.len() > mu { *keys.select_nth_unstable(mu - 1).1 } else { (Merit::WORST, usize::MAX) };
         let mut slot = 0;
         for row in 0..new {
             if key(self.ledger.merits[row], row) > worst {
@@ -220,22 +246,22 @@ impl<D: Domain + Send> Optimizer for Genetic<D> {
         self.ledger.open(n)?;
         self.generation += 1;
         self.hand_out_seeds(n);
-        let missing = n - self.ledger.indices.len();
         let mut enough = 1;
         if self.founding || self.merits.is_empty() {
-            let found = self.sampler.fill(&self.domain, &self.variation, missing, PATIENCE, &mut self.ledger);
-            self.founding = found == missing && self.merits.len() + self.ledger.indices.len() < self.options.population;
+            let full = self.draw(n);
+            let designs = self.merits.len() + self.ledger.indices.len();
+            self.founding = full && designs < self.options.population;
             enough = FOUNDERS.min(n);
-        } else if missing > 0 && !self.sampler.exhausted() {
+        } else {
             self.breed(n);
         }
-        if self.ledger.indices.len() < enough && !self.sampler.exhausted() {
-            let mut random = stream(self.options.seed, self.generation, REPAIR - 1);
-            let wanted = n - self.ledger.indices.len();
-            let misses =
-                descend(&self.domain, &self.variation, &mut random, &self.ranks, wanted, &mut self.ledger);
+        if self.sampler.is_exact() {
+            self.draw(n);
+        } else if self.ledger.indices.len() < enough {
+            let misses = self.descend(n);
             if self.ledger.visited.is_empty() {
-                return Err(misses.error(&self.domain, &format!("{} candidates of an evolution towards them", misses.count)));
+                let looked_at = format!("{} candidates of an evolution towards them", misses.count);
+                return Err(misses.error(&self.domain, &looked_at));
             }
         }
         if self.ledger.visited.is_empty() {
@@ -246,7 +272,19 @@ impl<D: Domain + Send> Optimizer for Genetic<D> {
 
     fn tell(&mut self, scores: &[f64], violations: &[f64]) -> Result<()> {
         self.ledger.close(&self.domain, scores, violations)?;
-        self.select();
+        let top = self.ledger.merits.iter().copied().min().unwrap_or(Merit::WORST);
+        if top < self.peak {
+            (self.peak, self.stalled) = (top, 0);
+        } else {
+            self.stalled += scores.len();
+        }
+        if self.stalled >= self.options.population.saturating_mul(STALL) && !self.sampler.is_dry() {
+            (self.peak, self.stalled, self.founding) = (Merit::WORST, 0, true);
+            self.merits.clear();
+            self.ranks.clear();
+        } else {
+            self.select();
+        }
         Ok(())
     }
 

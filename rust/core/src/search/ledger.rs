@@ -85,7 +85,8 @@ impl Ledger {
         }
         self.due = false;
         self.merits.clear();
-        self.merits.extend(scores.iter().zip(violations).map(|(&score, &violation)| Merit::new(score, violation)));
+        self.merits
+            .extend(scores.iter().zip(violations).map(|(&score, &violation)| Merit::new(score, violation)));
         let winner = self.merits.iter().zip(&self.indices).enumerate().min_by_key(|(_, key)| *key);
         if let Some((row, (&merit, &index))) = winner
             && self.best.as_ref().is_none_or(|(best, scored)| (merit, index) < (*best, scored.index))

@@ -26,8 +26,8 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 pub use driver::{Improvement, Options, Outcome, Progress, Scorer, Stop, minimize};
-pub use limits::LimitedSpace;
 pub use genetic::{Genetic, GeneticOptions};
+pub use limits::LimitedSpace;
 pub use random::Random;
 
 use crate::{Error, Result};
@@ -117,7 +117,7 @@ pub struct Scored {
 struct Merit(u128);
 
 impl Merit {
-    const FEASIBLE: Self = Self(u64::MAX as u128);
+    const WORST: Self = Self(u128::MAX);
 
     fn new(score: f64, violation: f64) -> Self {
         let violation = effective_violation(score, violation);
@@ -128,7 +128,7 @@ impl Merit {
     }
 
     fn is_feasible(self) -> bool {
-        self <= Self::FEASIBLE
+        self.0 >> 64 == 0
     }
 }
 
@@ -154,7 +154,9 @@ fn size_of<D: Domain>(domain: &D) -> Result<u128> {
     const LARGEST: u128 = 1 << 64;
     let cardinalities = domain.cardinalities();
     if cardinalities.is_empty() {
-        return Err(Error::Configuration("the design space has no parameters; a search needs at least one".into()));
+        return Err(Error::Configuration(
+            "the design space has no parameters; a search needs at least one".into(),
+        ));
     }
     let mut size = 1_u128;
     for (parameter, &cardinality) in cardinalities.iter().enumerate() {

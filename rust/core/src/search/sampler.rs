@@ -85,7 +85,7 @@ impl Sampler {
             }
             self.misses.note(violation, &self.design);
             rejected += 1;
-            if self.size <= ENUMERABLE && self.misses.count as u128 >= self.size {
+            if self.is_exact() && self.misses.count as u128 >= self.size {
                 self.enumerate(domain);
             } else if rejected == patience {
                 self.dry = found == 0 && patience == PATIENCE;
@@ -95,9 +95,14 @@ impl Sampler {
         found
     }
 
-    /// Whether the space is known to hold no design that was not handed out.
-    pub fn exhausted(&self) -> bool {
-        self.rest.as_ref().is_some_and(Vec::is_empty)
+    /// Whether drawing on is no use.
+    pub fn is_dry(&self) -> bool {
+        self.dry
+    }
+
+    /// Whether a fill with full patience comes short only when no design is left.
+    pub fn is_exact(&self) -> bool {
+        self.size <= ENUMERABLE
     }
 
     /// The error of a search to which no draw gave a design.

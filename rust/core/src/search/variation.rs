@@ -79,3 +79,71 @@ impl Variation {
         design[parameter] = changed as u16;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::stream;
+
+    struct Mixed;
+
+    impl Domain for Mixed {
+        fn cardinalities(&self) -> &[usize] {
+            &[9, 9, 1, 2]
+        }
+
+        fn index_of(&self, ranks: &[u16]) -> u64 {
+            ranks.iter().fold(0, |index, &rank| index * 9 + u64::from(rank))
+        }
+
+        fn violation(&self, _ranks: &[u16]) -> f64 {
+            0.0
+        }
+
+        fn is_ordinal(&self, parameter: usize) -> bool {
+            parameter != 1
+        }
+    }
+
+    const TRIALS: usize = 30_000;
+
+    #[test]
+    fn one_change_is_one_other_rank_and_steps_are_for_ordinal_parameters() {
+        let variation = Variation::new(&Mixed);
+        let mut random = stream(0, 0, 0);
+        let mut reached = [[0_usize; 9]; 4];
+        for _ in 0..TRIALS {
+            let mut design = [4, 4, 0, 0];
+            variation.change_one(&mut random, &mut design);
+            let changed: Vec<usize> = (0..4).filter(|&i| design[i] != [4, 4, 0, 0][i]).collect();
+            assert_eq!(changed.len(), 1);
+            reached[changed[0]][usize::from(design[changed[0]])] += 1;
+        }
+        assert_eq!(reached[2], [0; 9]);
+        assert_eq!(reached[3][1], reached[3].iter().sum());
+        let share = |parameter: usize, rank: usize| {
+            reached[parameter][rank] as f64 / reached[parameter].iter().sum::<usize>() as f64
+        };
+        for rank in (0..9).filter(|&rank| rank != 4) {
+            // Half the changes of the ordinal parameter are steps to ranks 3 and 5; the rest is even.
+            let expected = if rank == 3 || rank == 5 { 0.25 + 0.0625 } else { 0.0625 };
+            assert!((share(0, rank) - expected).abs() < 0.02, "ordinal rank {rank}: {}", share(0, rank));
+            assert!((share(1, rank) - 0.125).abs() < 0.02, "categorical rank {rank}: {}", share(1, rank));
+        }
+    }
+
+    #[test]
+    fn the_number_of_mutations_is_binomial_with_mean_one() {
+        let variation = Variation::new(&Mixed);
+        let mut random = stream(1, 0, 0);
+        let mut untouched = 0;
+        for _ in 0..TRIALS {
+            let mut design = [4, 4, 0, 0];
+            variation.mutate(&mut random, &mut design);
+            untouched += usize::from(design == [4, 4, 0, 0]);
+        }
+        // (2/3)^3 draw no mutation; of two on the same parameter some undo each other.
+        let share = untouched as f64 / TRIALS as f64;
+        assert!((0.29..0.34).contains(&share), "{share}");
+    }
+}

@@ -105,7 +105,7 @@ impl Shape {
         let steps = ceil_div(self.reduction, reduction_lane * ways);
         let pixels_lane =
             ceil_div(self.rows, rows_pe * rows_lane) * ceil_div(self.columns, columns_pe * columns_lane);
-        let compute_cycles = (pixels_lane * passes * steps) as f64;
+        let compute_cycles = pixels_lane as f64 * passes as f64 * steps as f64;
 
         let pixels_pe = (ceil_div(self.rows, rows_pe) * ceil_div(self.columns, columns_pe)) as f64;
         let outputs_pe = pixels_pe * ceil_div(self.channels, channels_pe) as f64;
@@ -116,11 +116,10 @@ impl Shape {
         } / self.reuse as f64;
         let (mut port_bytes, mut tiles) = (reads + outputs_pe, passes as f64);
         if self.weights {
-            let slice = 2 * hardware.cores * ceil_div(self.reduction, reduction_lane);
-            let splits = (slice as f64 / hardware.core_memory).ceil().max(1.0);
+            let slice = 2.0 * hardware.cores as f64 * ceil_div(self.reduction, reduction_lane) as f64;
+            let splits = (slice / hardware.core_memory).ceil().max(1.0);
             let weight_bytes = (ceil_div(self.channels, channels_pe) * self.reduction) as f64;
-            port_bytes +=
-                weight_bytes + (splits - 1.0) * 2.0 * hardware.accumulator_bytes * outputs_pe;
+            port_bytes += weight_bytes + (splits - 1.0) * 2.0 * hardware.accumulator_bytes * outputs_pe;
             tiles *= splits;
         }
         let busy = |length: u64, units: u64| ceil_div(length, ceil_div(length, units)) as f64;

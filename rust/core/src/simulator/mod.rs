@@ -8,39 +8,46 @@
 //! tables call lanes and cores by these names). Constants, units and sources: `data/technology.toml`.
 //!
 //! # Time of a layer
-//! A layer makes H x W outputs in K channels, each a sum over R = kernel window x input channels of its group.
-//! A mapping spreads rows, columns, channels or the reduction over PE columns, PE rows and lanes (h, w, k, r
-//! ways in all, h' w' k' over PEs alone); cores take channels, ways the reduction. Per layer the mapping with
-//! the fewest cycles on chip is chosen out of [`MAPPINGS`].
+//! A layer makes H x W outputs in K channels, each a sum over R products: kernel window x input channels of its
+//! group (conv; transposed conv: that over the strides' product, rounded up, as only those taps land on an output),
+//! all inputs (dense, recurrent), the window (depthwise, pool) or the operands (elementwise). A mapping spreads
+//! rows, columns, channels or the reduction over PE columns, PE rows and lanes (h, w, k, r ways in all, h' w' k'
+//! over PEs alone); cores take channels, ways the reduction. Per layer the mapping with the fewest cycles on chip,
+//! max(compute, port), is chosen out of [`MAPPINGS`], the first of equals.
 //!
 //! - compute cycles = ceil(H/h) ceil(W/w) ceil(K/(k C)) ceil(R/(4 r)); the ways sum input channels, so a
 //!   per-channel layer (depthwise, pooling, element-wise) uses one: ceil(R/r)
 //! - with P = ceil(H/h') ceil(W/w') pixels and ceil(K/k') channels in a PE, its memory port moves
 //!   P R ceil(K/(k C)) / reuse bytes of activations (per-channel layers: P ceil(K/k') R / reuse), P ceil(K/k')
-//!   bytes of outputs, ceil(K/k') R bytes of weights into the core memories, and where a lane's weight slice,
-//!   double-buffered, exceeds its core memory, (S - 1) times the 32-bit partial sums out and back, with
-//!   S = ceil(2 C ceil(R/r) / core memory) tiles of the reduction; reuse = kernel width / horizontal stride (a
-//!   row buffer)
-//! - DRAM time = streamed weights / parameter bandwidth + network inputs and outputs / activation bandwidth
+//!   bytes of outputs and, where there are weights, ceil(K/k') R bytes of them into the core memories. Where a
+//!   lane's weight slice, double-buffered, exceeds its core memory, the reduction is cut into
+//!   S = ceil(2 C ceil(R/r) / core memory) tiles (else S = 1), and (S - 1) times the 32-bit partial sums go out and
+//!   back. A row buffer saves reads: reuse = kernel width / horizontal stride, rounded down, at least 1 (conv,
+//!   depthwise, pool; 1 for all others)
+//! - DRAM time = streamed weights / parameter bandwidth + network inputs and outputs / activation bandwidth; each
+//!   layer that reads the network's input fetches it, and a layer's output that no layer reads leaves
 //! - layer time = max(compute, port, DRAM) + a fixed cost: transfers overlap with compute by double buffering
 //!
 //! # On-chip residence
-//! Activations between layers stay on chip: the PE memories together must hold a layer's input, its outputs as
-//! 32-bit partial sums, and every tensor that a later layer still needs. What the largest such working set
-//! leaves free caches weights across inferences: of all weights the same share in every layer, so that what
-//! must be streamed is spread evenly. A lane's core memory must hold, double-buffered, a 4-channel slice of the
-//! kernel window for each of its cores. A design that breaks either is rejected, with the layer and both sizes.
+//! Activations between layers stay on chip: the PE memories together must hold a layer's input, its outputs (as
+//! 32-bit partial sums where there are weights), and every tensor that a later layer still needs. What the largest
+//! such working set leaves free caches weights across inferences: of all weights the same share in every layer, so
+//! that what must be streamed is spread evenly. A lane's core memory must hold, double-buffered, a 4-channel slice
+//! of the kernel window (4 x window bytes, or R where that is less) for each of its cores. A design that breaks
+//! either is rejected, with the first layer that needs the most and both sizes; constraints of the space go first.
 //!
 //! # Bandwidth and instructions
-//! A stream's bandwidth is the nominal one times an efficiency, or what its staging memory sustains over a DRAM
-//! round trip (Little's law), whichever is less. A program has a fixed number of instructions a layer and some
-//! for every tile of weights; what the instruction memory can't hold is fetched anew each inference, before it.
+//! The bandwidth of weights and of activations is the nominal one times an efficiency, or what their staging
+//! memory (parameter memory, activation memory) sustains over a DRAM round trip (Little's law), whichever is less.
+//! A program has a fixed number of instructions a layer and some for each of its ceil(K/(k C)) S tiles; what the
+//! instruction memory can't hold is fetched anew each inference, before it, at nominal bandwidth x efficiency.
 //!
 //! # Latency, area, energy
 //! - latency = invocation + instruction fetch + sum of layer times
 //! - area = the space's metric `area_mm2`
-//! - energy = MACs x (MAC + one byte from core memory) + port bytes x PE memory + DRAM bytes x DRAM
-//!   + leakage of all SRAM x latency; an SRAM's energy a byte grows as the square root of its size
+//! - energy = MACs x (MAC + one byte from core memory) + port bytes x PEs at work x PE memory + DRAM bytes x DRAM
+//!   and leakage of the PEs' SRAM x latency; an SRAM's energy a byte grows as the square root of its size. Of u
+//!   PEs that share a loop of n, ceil(n / ceil(n/u)) have work.
 
 mod mapping;
 mod technology;
@@ -51,8 +58,8 @@ use rustc_hash::FxHashMap;
 use crate::space::{DesignSpace, Rank};
 use crate::workload::{Application, Layer, LayerKind, Producer};
 use crate::{Error, Result};
-pub use mapping::{MAPPINGS, Mapping};
 use mapping::{Cost, Shape};
+pub use mapping::{MAPPINGS, Mapping};
 pub use technology::Technology;
 
 const MIB: f64 = 1_048_576.0;
@@ -69,6 +76,10 @@ const PARAMETERS: [&str; 10] = [
     "parameter_memory",
     "dram_bandwidth",
 ];
+/// Those that count units and so multiply with each other.
+const COUNTS: [&str; 4] = ["pes_x", "pes_y", "cores", "compute_lanes"];
+/// The simulator's own checks, by the memory that is too small.
+const CHECKS: [&str; 2] = ["pe_memory", "core_memory"];
 /// Designs that one task of a parallel batch scores.
 const CHUNK: usize = 256;
 
@@ -168,9 +179,11 @@ pub struct Simulator {
 
 impl Hardware {
     fn new(values: [f64; PARAMETERS.len()], technology: &Technology) -> Self {
-        let [x, y, cores, lanes, pe_memory, core_memory, activations, instructions, parameters, gbps] = values;
+        let [x, y, cores, lanes, pe_memory, core_memory, activations, instructions, parameters, gbps] =
+            values;
         let dram = gbps * technology.dram_efficiency * 1e3;
-        let staged = |entries: f64, bytes: f64| dram.min(entries * bytes / (technology.dram_round_trip_ns * 1e-3));
+        let staged =
+            |entries: f64, bytes: f64| dram.min(entries * bytes / (technology.dram_round_trip_ns * 1e-3));
         Self {
             pes_x: x as u64,
             pes_y: y as u64,
@@ -206,18 +219,28 @@ impl Simulator {
                     PARAMETERS.join(", ")
                 ))
             })?;
-            let whole = |value: &f64| *value >= 1.0 && value.fract() == 0.0 && *value <= f64::from(u32::MAX);
-            let numeric = space.parameters()[*position].values.iter().all(|value| value.number().is_some());
-            if let Some(value) = space.numbers(*position).iter().find(|value| !numeric || !whole(value)) {
+            // Counts multiply in 64 bits.
+            let most = if COUNTS.contains(&name) { f64::from(u16::MAX) } else { f64::from(u32::MAX) };
+            let fits = |value: f64| value.fract() == 0.0 && (1.0..=most).contains(&value);
+            let parameter = &space.parameters()[*position];
+            if let Some(value) = parameter.values.iter().find(|value| !value.number().is_some_and(fits)) {
                 return Err(Error::Configuration(format!(
-                    "space `{}`: `{name}` has the value {value}; the simulator needs whole numbers of at least 1",
+                    "space `{}`: `{name}` has the value {value}; the simulator needs whole numbers from 1 to {most}",
                     space.name()
                 )));
             }
         }
+        if let Some(constraint) = space.constraints().iter().find(|one| CHECKS.contains(&one.name.as_str())) {
+            return Err(Error::Configuration(format!(
+                "space `{}`: a constraint is called `{}` like a check of the simulator; rename it",
+                space.name(),
+                constraint.name
+            )));
+        }
         let area = space.metric_position("area_mm2")?;
 
         let live = application.live_bytes();
+        let network_input = application.input.iter().map(|&size| f64::from(size)).product::<f64>();
         let (mut shapes, mut known) = (Vec::new(), FxHashMap::default());
         let mut steps = Vec::with_capacity(application.layers().len());
         let (mut working_set, mut window) = ((0.0, 0), (0, 0));
@@ -234,11 +257,12 @@ impl Simulator {
                 working_set = (set, position);
             }
             let taps = layer.kernel.map(u64::from).iter().product::<u64>();
-            let slice = if shape.weights { shape.reduction.min(taps * technology.mac_ways) } else { 0 };
+            let slice =
+                if shape.weights { shape.reduction.min(taps.saturating_mul(technology.mac_ways)) } else { 0 };
             if slice > window.0 {
                 window = (slice, position);
             }
-            let from_outside = if layer.producers.contains(&Producer::Input) { input } else { 0.0 };
+            let from_outside = if layer.producers.contains(&Producer::Input) { network_input } else { 0.0 };
             let read = |later: &Layer| later.producers.contains(&Producer::Layer(position));
             let to_outside = if application.layers().iter().any(read) { 0.0 } else { output };
             steps.push(Step {
@@ -279,7 +303,7 @@ impl Simulator {
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
         let constraints = self.space.constraints().iter().map(|constraint| constraint.name.clone());
-        constraints.chain(["pe_memory".to_owned(), "core_memory".to_owned()]).collect()
+        constraints.chain(CHECKS.map(str::to_owned)).collect()
     }
 
     /// Position of a rejection's reason in [`Self::reasons`].
@@ -326,7 +350,7 @@ impl Simulator {
         if needed > available {
             return Some(Rejection { check: Check::PeMemory, layer: Some(layer), needed, available });
         }
-        let needed = (2 * hardware.cores * self.window.0) as f64;
+        let needed = 2.0 * hardware.cores as f64 * self.window.0 as f64;
         (needed > hardware.core_memory).then_some(Rejection {
             check: Check::CoreMemory,
             layer: Some(self.window.1),

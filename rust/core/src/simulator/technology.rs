@@ -58,7 +58,8 @@ impl Technology {
             ("sram_leakage_mw_per_mib", technology.sram_leakage_mw_per_mib),
         ];
         for (name, value) in positive.into_iter().chain(not_negative) {
-            if !value.is_finite() || value < 0.0 || (value == 0.0 && positive.iter().any(|(n, _)| *n == name)) {
+            if !value.is_finite() || value < 0.0 || (value == 0.0 && positive.iter().any(|(n, _)| *n == name))
+            {
                 return Err(Error::Configuration(format!(
                     "{origin}: {name} is {value}; it must be a finite number {} 0",
                     if positive.iter().any(|(n, _)| *n == name) { "above" } else { "of at least" }
@@ -69,6 +70,13 @@ impl Technology {
             return Err(Error::Configuration(format!(
                 "{origin}: dram_efficiency is {}; it is a share, at most 1",
                 technology.dram_efficiency
+            )));
+        }
+        if technology.mac_ways > u64::from(u16::MAX) {
+            return Err(Error::Configuration(format!(
+                "{origin}: mac_ways is {}; it must be at most {}",
+                technology.mac_ways,
+                u16::MAX
             )));
         }
         Ok(technology)

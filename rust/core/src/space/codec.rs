@@ -50,9 +50,10 @@ impl DesignSpace {
     /// Index of one design, given by ranks within range.
     #[must_use]
     pub fn index_of<R: Rank>(&self, ranks: &[R]) -> u64 {
-        ranks.iter().zip(&self.strides).fold(0, |index, (rank, stride)| {
-            index.wrapping_add((rank.get() as u64).wrapping_mul(*stride))
-        })
+        ranks
+            .iter()
+            .zip(&self.strides)
+            .fold(0, |index, (rank, stride)| index.wrapping_add((rank.get() as u64).wrapping_mul(*stride)))
     }
 
     /// Ranks of the design with that index, which is below the size of the space.
@@ -74,7 +75,9 @@ impl DesignSpace {
             )));
         }
         for (row, design) in ranks.chunks_exact(dimensions).enumerate() {
-            for ((rank, &cardinality), parameter) in design.iter().zip(&self.cardinalities).zip(&self.parameters) {
+            for ((rank, &cardinality), parameter) in
+                design.iter().zip(&self.cardinalities).zip(&self.parameters)
+            {
                 if rank.get() >= cardinality {
                     return Err(Error::Data(format!(
                         "design {row}: `{}` has rank {}; it has {cardinality} values, so ranks 0 to {}",

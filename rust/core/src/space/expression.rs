@@ -2,10 +2,12 @@
 //!
 //! Grammar, from weakest to strongest: `or`, `and`, `not`, one comparison (`<= < >= > == !=`), `+ -`,
 //! `* / // %`, unary `-`, then numbers, `true`/`false`, `"text"`, names, parentheses and the functions `min`,
-//! `max`, `abs`, `ceil`, `floor`, `log2`. `//` and `%` round towards minus infinity, as in Python.
+//! `max`, `abs`, `ceil`, `floor`, `log2`. `//` and `%` round towards minus infinity, as in Python; divisions by
+//! zero give an infinity or NaN, as in IEEE 754.
 //!
 //! Parsing also checks types, so evaluation can't fail: an expression is a [`Number`] or a [`Condition`].
-//! A comparison with NaN (0/0, say) does not hold.
+//! A comparison with NaN (0/0, say) does not hold, `!=` included. `min` and `max` pass over NaN. `not` is moved
+//! inwards to the comparisons, so that neither of `a < b` and `not a < b` holds where one side is NaN.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,6 +16,8 @@ use std::fmt::Write as _;
 const MAX_DEPTH: usize = 64;
 /// Longest expression, in bytes.
 const MAX_LENGTH: usize = 4096;
+/// Characters of an expression that an error shows.
+const MAX_SHOWN: usize = 120;
 /// Most operands of an expression: a chain of operators nests as deeply as it is long.
 const MAX_OPERANDS: usize = 500;
 
@@ -119,6 +123,26 @@ pub enum Meaning {
 /// The names an expression may use.
 pub type Names = BTreeMap<String, Meaning>;
 
+/// Words of the language that no name can be.
+const KEYWORDS: [&str; 5] = ["and", "or", "not", "true", "false"];
+
+/// Gives a name a meaning; the error says why it can't have it.
+pub fn define(names: &mut Names, name: &str, meaning: Meaning) -> Result<(), String> {
+    let word = name.bytes().all(|letter| letter.is_ascii_alphanumeric() || letter == b'_');
+    if !word || name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
+        return Err(format!(
+            "the name `{name}` is not a word of letters, digits and `_` that starts with no digit"
+        ));
+    }
+    if KEYWORDS.contains(&name) {
+        return Err(format!("the name `{name}` is a word of the expressions; choose another"));
+    }
+    match names.insert(name.to_owned(), meaning) {
+        Some(_) => Err(format!("the name `{name}` stands for two things; rename one")),
+        None => Ok(()),
+    }
+}
+
 /// Values of a design's parameters as an expression sees them.
 pub trait Values {
     /// Numeric value of a parameter (1 and 0 for a boolean one).
@@ -133,8 +157,8 @@ impl Number {
     /// Parses a numeric expression; the error says where and what is wrong.
     pub fn parse(text: &str, names: &Names) -> Result<Self, String> {
         match parse(text, names)? {
-            (Typed::Number(number), _) => Ok(number),
-            (_, at) => Err(located(text, at, "this is a condition; a metric needs a number")),
+            Typed::Number(number) => Ok(number),
+            other => Err(located(text, 0, &format!("this is {}; a metric needs a number", other.describe()))),
         }
     }
 
@@ -183,18 +207,31 @@ impl Arithmetic {
             Self::Subtract => a - b,
             Self::Multiply => a * b,
             Self::Divide => a / b,
-            Self::FloorDivide => (a / b).floor(),
-            Self::Modulo => a - b * (a / b).floor(),
+            Self::FloorDivide if b == 0.0 => a / b,
+            Self::FloorDivide => divide_with_rest(a, b).0,
+            Self::Modulo => divide_with_rest(a, b).1,
         }
     }
+}
+
+/// Quotient rounded towards minus infinity, and the rest, which has the sign of `b`.
+fn divide_with_rest(a: f64, b: f64) -> (f64, f64) {
+    // Not from the rounded quotient: 1 / 0.1 is 10, though 0.1 as stored goes into 1 nine times.
+    let rest = a % b;
+    let quotient = ((a - rest) / b).round();
+    if rest != 0.0 && (rest < 0.0) != (b < 0.0) { (quotient - 1.0, rest + b) } else { (quotient, rest) }
 }
 
 impl Condition {
     /// Parses a condition; the error says where and what is wrong.
     pub fn parse(text: &str, names: &Names) -> Result<Self, String> {
         match parse(text, names)? {
-            (Typed::Condition(condition), _) => Ok(condition),
-            (_, at) => Err(located(text, at, "this is a number; a constraint needs a comparison such as a <= b")),
+            Typed::Condition(condition) => Ok(condition),
+            other => {
+                let what = other.describe();
+                let message = format!("this is {what}; a constraint needs a comparison such as a <= b");
+                Err(located(text, 0, &message))
+            }
         }
     }
 
@@ -264,7 +301,7 @@ impl Comparison {
             Self::Less => a < b,
             Self::LessEqual => a <= b,
             Self::Equal => a == b,
-            Self::NotEqual => a != b,
+            Self::NotEqual => a != b && !a.is_nan() && !b.is_nan(),
         }
     }
 }
@@ -312,17 +349,22 @@ struct Parser<'a> {
 
 fn located(text: &str, at: usize, message: &str) -> String {
     let column = text[..at.min(text.len())].chars().count() + 1;
-    format!("{message} (column {column} of `{text}`)")
+    let start = if text.chars().count() > MAX_SHOWN { column.saturating_sub(MAX_SHOWN / 2) } else { 0 };
+    let mut shown = text.chars().skip(start);
+    let excerpt: String = shown.by_ref().take(MAX_SHOWN).collect();
+    let (before, after) =
+        (if start > 0 { "..." } else { "" }, if shown.next().is_some() { "..." } else { "" });
+    format!("{message} (column {column} of `{before}{excerpt}{after}`)")
 }
 
-fn parse(text: &str, names: &Names) -> Result<(Typed, usize), String> {
+fn parse(text: &str, names: &Names) -> Result<Typed, String> {
     if text.len() > MAX_LENGTH {
         return Err(format!("the expression has {} bytes, at most {MAX_LENGTH} are allowed", text.len()));
     }
     let mut parser = Parser { text, names, tokens: tokens(text)?, next: 0, depth: 0, operands: 0 };
     let typed = parser.disjunction()?;
     match parser.peek() {
-        Token::End => Ok((typed, 0)),
+        Token::End => Ok(typed),
         _ => Err(parser.unexpected("an operator or the end")),
     }
 }
@@ -347,8 +389,9 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>, String> {
                 end += 1;
             }
             let digits = text[at..end].replace('_', "");
-            let value: f64 =
-                digits.parse().map_err(|_| located(text, at, &format!("`{}` is not a number", &text[at..end])))?;
+            let value: f64 = digits
+                .parse()
+                .map_err(|_| located(text, at, &format!("`{}` is not a number", &text[at..end])))?;
             if !value.is_finite() {
                 return Err(located(text, at, "the number is too large"));
             }
@@ -590,7 +633,9 @@ impl Parser<'_> {
     fn meaning(&self, name: &str, at: usize) -> Result<Typed, String> {
         match (name, self.names.get(name)) {
             ("true" | "false", _) => Ok(Typed::Condition(Condition::Literal(name == "true"))),
-            (_, Some(Meaning::NumericParameter(parameter))) => Ok(Typed::Number(Number::Parameter(*parameter))),
+            (_, Some(Meaning::NumericParameter(parameter))) => {
+                Ok(Typed::Number(Number::Parameter(*parameter)))
+            }
             (_, Some(Meaning::Condition(condition))) => Ok(Typed::Condition(condition.clone())),
             (_, Some(Meaning::TextParameter(parameter, values))) => {
                 Ok(Typed::Category(*parameter, values.clone()))
@@ -613,8 +658,10 @@ impl Parser<'_> {
             "floor" => (Function::Floor, 1..=1),
             "log2" => (Function::Log2, 1..=1),
             _ => {
-                return self
-                    .error(at, &format!("unknown function `{name}`; known: min, max, abs, ceil, floor, log2"));
+                return self.error(
+                    at,
+                    &format!("unknown function `{name}`; known: min, max, abs, ceil, floor, log2"),
+                );
             }
         };
         let mut given = Vec::new();

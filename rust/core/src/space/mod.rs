@@ -12,7 +12,7 @@ pub use codec::Rank;
 pub use parameter::{Kind, MAX_VALUES, Parameter, Value};
 
 use crate::{Error, Result};
-use expression::{Condition, Meaning, Names, Number, Values};
+use expression::{Condition, Meaning, Names, Number, Values, define};
 use parameter::ParameterEntry;
 
 /// Design spaces that ship with the crate: name and TOML text.
@@ -155,19 +155,30 @@ impl DesignSpace {
         let checked = file.parameters.into_iter().map(|entry| entry.check().map_err(wrong));
         let parameters = checked.collect::<Result<Vec<_>>>()?;
 
-        let mut names = Names::new();
-        let mut define = |name: &str, meaning: Meaning| match names.insert(name.to_owned(), meaning) {
-            Some(_) => Err(wrong(format!("the name `{name}` stands for two things; rename one"))),
-            None => Ok(()),
-        };
+        let column =
+            |parameter: &Parameter| parameter.column.clone().unwrap_or_else(|| parameter.name.clone());
         for (position, parameter) in parameters.iter().enumerate() {
-            define(&parameter.name, meaning(parameter, position))?;
+            if let Some(other) =
+                parameters[..position].iter().find(|other| column(other) == column(parameter))
+            {
+                return Err(wrong(format!(
+                    "parameters `{}` and `{}` have the same column `{}`; give each its own",
+                    other.name,
+                    parameter.name,
+                    column(parameter)
+                )));
+            }
+        }
+
+        let mut names = Names::new();
+        for (position, parameter) in parameters.iter().enumerate() {
+            define(&mut names, &parameter.name, meaning(parameter, position)).map_err(wrong)?;
         }
         for (name, value) in file.constants {
             if !value.is_finite() {
                 return Err(wrong(format!("constant `{name}` is {value}; it must be finite")));
             }
-            define(&name, Meaning::Number(Number::Literal(value)))?;
+            define(&mut names, &name, Meaning::Number(Number::Literal(value))).map_err(wrong)?;
         }
         if file.metrics.len() > MAX_METRICS {
             return Err(wrong(format!(
@@ -180,9 +191,7 @@ impl DesignSpace {
             let expression = Number::parse(&expression, &names)
                 .map_err(|message| wrong(format!("metric `{name}`: {message}")))?;
             let position = metrics.len();
-            if names.insert(name.clone(), Meaning::Number(Number::Metric(position))).is_some() {
-                return Err(wrong(format!("the name `{name}` stands for two things; rename one")));
-            }
+            define(&mut names, &name, Meaning::Number(Number::Metric(position))).map_err(wrong)?;
             let mut needs = vec![position];
             expression.metrics(&mut |metric| needs.extend(&metrics[metric].needs));
             needs.sort_unstable();
@@ -303,7 +312,10 @@ impl DesignSpace {
             let known: Vec<&str> = self.metrics.iter().map(|metric| metric.name.as_str()).collect();
             let hint = crate::suggest::did_you_mean(name, known.iter().copied());
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            Error::Configuration(format!("space `{}` has no metric `{name}`{hint}; known: {known}", self.name))
+            Error::Configuration(format!(
+                "space `{}` has no metric `{name}`{hint}; known: {known}",
+                self.name
+            ))
         })
     }
 
@@ -345,7 +357,8 @@ impl DesignSpace {
             // NaN is no proof of keeping the limit.
             if value.is_nan() || value > limit {
                 let excess = value / limit - 1.0;
-                total += if excess.is_finite() { excess } else { 1.0 };
+                // Rounding must not make the least excess none.
+                total += if excess.is_finite() { excess.max(f64::EPSILON) } else { 1.0 };
             }
         }
         total

@@ -7,7 +7,7 @@ pub const MAX_VALUES: usize = 65_535;
 
 /// One allowed value of a parameter.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a value must be a number, a text or a boolean")]
 pub enum Value {
     /// `true` or `false`
     Boolean(bool),
@@ -94,13 +94,6 @@ impl ParameterEntry {
     /// Checks the entry; the error is a sentence without the file's name.
     pub(super) fn check(self) -> Result<Parameter, String> {
         let Self { name, unit, column, kind, values } = self;
-        let mut letters = name.chars();
-        let starts_well = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
-        if !starts_well || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
-            return Err(format!(
-                "parameter name `{name}` is not a word of letters, digits and `_` that starts with a letter"
-            ));
-        }
         if values.is_empty() {
             return Err(format!("parameter `{name}` has no values; list at least one"));
         }
@@ -111,10 +104,14 @@ impl ParameterEntry {
         let texts = count(|value| matches!(value, Value::Text(_)));
         let booleans = count(|value| matches!(value, Value::Boolean(_)));
         if ![0, values.len()].contains(&texts) || ![0, values.len()].contains(&booleans) {
-            return Err(format!("parameter `{name}` mixes numbers, texts and booleans; use one type for all values"));
+            return Err(format!(
+                "parameter `{name}` mixes numbers, texts and booleans; use one type for all values"
+            ));
         }
         let numeric = texts + booleans == 0;
-        if let Some(value) = values.iter().find(|value| value.number().is_some_and(|number| !number.is_finite())) {
+        if let Some(value) =
+            values.iter().find(|value| value.number().is_some_and(|number| !number.is_finite()))
+        {
             return Err(format!("parameter `{name}` has the value {value}; values must be finite"));
         }
         let kind = kind.unwrap_or(if numeric { Kind::Ordinal } else { Kind::Categorical });
@@ -124,10 +121,9 @@ impl ParameterEntry {
         }
         if numeric && kind == Kind::Ordinal {
             let falls = |pair: &&[Value]| pair[0].number() > pair[1].number();
-            if let Some(pair) = values.windows(2).find(falls) {
+            if let Some([first, second]) = values.windows(2).find(falls) {
                 return Err(format!(
-                    "parameter `{name}` is ordinal but {} comes before {}; list its values in increasing order",
-                    pair[0], pair[1]
+                    "parameter `{name}` is ordinal but {first} comes before {second}; list its values in increasing order"
                 ));
             }
         }

@@ -1,0 +1,319 @@
+"""The command line through its entry point: results, files, one clear error for each kind of bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import prime_fast as pf
+from prime_fast.cli import main
+from prime_fast.logs import bundled_log, generate, write_table
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Call the entry point in an empty directory; return exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*args: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        assert isinstance(exit_.value.code, int)
+        return exit_.value.code, out, err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of a few hundred simulated designs."""
+    path = tmp_path_factory.mktemp("log") / "log.parquet"
+    write_table(generate(pf.Simulator("MobileNetV2"), 1500, seed=3), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[pf.OptimizeResult, Path]:
+    """One run of the main job on the bundled log."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    return pf.optimize("MobileNetV2", budget="quick", seed=1, out=out), out
+
+
+def test_optimize_beats_the_log_within_the_limit(finished: tuple[pf.OptimizeResult, Path]) -> None:
+    result, _ = finished
+    assert result.proposals.height == 16
+    assert result.proposals["area_mm2"].max() <= 27.0  # type: ignore[operator]
+    assert result.proposals.select(result.space.names).is_unique().all()
+    assert result.queries == {"before_proposals": 0, "proposals": 16, "references": 1}
+    logged = bundled_log("MobileNetV2").best({"area_mm2": 27.0})
+    assert logged is not None
+    assert result.best["simulated_latency_us"] < 0.75 * logged["latency_us"]
+    assert result.ratios()["best logged"] == pytest.approx(
+        logged["latency_us"] / result.best["simulated_latency_us"]
+    )
+
+
+def test_optimize_writes_a_run_that_can_be_repeated(finished: tuple[pf.OptimizeResult, Path]) -> None:
+    result, out = finished
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "manifest.json",
+        "proposals.csv",
+        "proposals.parquet",
+        "surrogate.safetensors",
+        "training.jsonl",
+    }
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["status"] == "complete"
+    assert manifest["seed"] == 1
+    assert manifest["logs"][0]["sources"][0]["path"] == "bundled:mobilenetv2.parquet"
+    assert pf.DesignSpace.from_toml(manifest["space"]) == result.space
+    assert pl.read_parquet(out / "proposals.parquet").equals(result.proposals)
+    records = [json.loads(line) for line in (out / "training.jsonl").read_text().splitlines()]
+    assert len(records) > 2
+    loaded = pf.surrogate.Surrogate.load(out / "surrogate.safetensors")
+    predicted = loaded.predict(result.space.ranks_from_frame(result.proposals)).objective
+    assert predicted == pytest.approx(result.proposals["predicted_latency_us"].to_numpy())
+
+
+def test_optimize_prints_table_or_json(run: Run, log: Path, tmp_path: Path) -> None:
+    code, out, err = run(
+        "optimize", "--app", "mobilenetv2", "--logs", log, "--budget", "quick", "--proposals", 3
+    )
+    assert code == 0, err
+    assert all(len(line) <= 80 for line in out.splitlines()[:18]), out
+    for text in (
+        "pes_x",
+        "best logged",
+        "Edge TPU V1",
+        "simulated latency_us",
+        "Simulator queries: 0 before",
+    ):
+        assert text in out
+    (directory,) = (tmp_path / "prime-fast-runs").iterdir()
+    code, out, err = run(
+        "optimize", "--app", "MobileNetV2", "--logs", log, "--budget", "quick", "--proposals", 3, "--json",
+        "--out", "again",
+    )  # fmt: skip
+    assert code == 0, err
+    data = json.loads(out)
+    assert len(data["proposals"]) == 3
+    assert data["simulator_queries"]["before_proposals"] == 0
+    # The same seed makes the same proposals.
+    for name in ("proposals.parquet", "proposals.csv", "surrogate.safetensors"):
+        assert (directory / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_one_design_for_two_applications(tmp_path: Path) -> None:
+    frame = pl.concat(
+        generate(pf.Simulator(name), 800, seed=4).with_columns(application=pl.lit(name))
+        for name in ("MobileNetV2", "U-Net")
+    )
+    write_table(frame, tmp_path / "both.parquet")
+    result = pf.optimize(
+        ["MobileNetV2", "U-Net"],
+        logs=tmp_path / "both.parquet",
+        budget="quick",
+        proposals=4,
+        limits={"area_mm2": 50},
+    )
+    assert len(result.surrogates) == 2
+    assert result.queries["proposals"] == 8
+    first = result.space.ranks_from_frame(result.proposals)[:1]
+    each = [float(pf.Simulator(name).score(first).latency_us[0]) for name in ("MobileNetV2", "U-Net")]
+    assert result.proposals["simulated_latency_us"][0] == pytest.approx((each[0] * each[1]) ** 0.5)
+    assert result.references["design"].to_list() == [
+        "best logged, MobileNetV2",
+        "best logged, U-Net",
+        "Edge TPU V1",
+    ]
+
+
+def test_generate_and_inspect(run: Run, tmp_path: Path) -> None:
+    code, out, err = run(
+        "logs", "generate", "--app", "U-Net", "--designs", 500, "--seed", 5, "--out", "log.csv"
+    )
+    assert (code, err) == (0, "")
+    assert "500 designs" in out
+    frame = pl.read_csv(tmp_path / "log.csv")
+    assert frame.columns[-5:] == ["latency_us", "area_mm2", "energy_uj", "feasible", "reason"]
+    code, out, err = run("logs", "inspect", "log.csv", "--limit", "area_mm2=29")
+    assert code == 0, err
+    assert "die_area" in out
+    code, out, err = run("logs", "inspect", "log.csv", "--json")
+    assert json.loads(out)["designs"] == 500
+
+
+USAGE = {
+    "unknown application": (["optimize", "--app", "MobilNetV2"], "did you mean MobileNetV2"),
+    "unknown limit": (["optimize", "--limit", "aera_mm2=27"], "did you mean area_mm2"),
+    "limit without value": (["optimize", "--limit", "area_mm2"], "NAME=VALUE"),
+    "limit that is no number": (["optimize", "--limit", "area_mm2=big"], "is not a number"),
+    "limit of NaN": (["optimize", "--limit", "area_mm2=nan"], "positive, finite"),
+    "negative limit": (["optimize", "--limit", "area_mm2=-3"], "positive, finite"),
+    "no threads": (["optimize", "--threads", "0"], "threads is 0; it must be at least 1"),
+    "no proposals": (["optimize", "--proposals", "0"], "proposals is 0; it must be at least 1"),
+    "unknown budget": (["optimize", "--budget", "huge"], "quick"),
+    "application twice": (["optimize", "--app", "M4", "--app", "m4"], "twice"),
+    "missing log": (["optimize", "--logs", "nowhere.parquet"], "nowhere.parquet"),
+    "missing space": (["optimize", "--space", "nowhere.toml"], "nowhere.toml: no such file"),
+    "bundled log of another space": (["optimize", "--space", "SPACE"], "name logs of your own"),
+    "unknown option": (["optimize", "--bugdet", "quick"], "--budget"),
+    "unknown command": (["optimise"], "optimise"),
+    "objective is a parameter": (["optimize", "--objective", "pes_x"], "pes_x"),
+    "no designs": (["logs", "generate", "--app", "M4", "--designs", "0", "--out", "a.parquet"], "at least 1"),
+    "unknown suffix": (["logs", "generate", "--app", "M4", "--out", "a.xlsx"], ".parquet or .csv"),
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_usage_errors(run: Run, tmp_path: Path, case: str) -> None:
+    args, told = USAGE[case]
+    (tmp_path / "space.toml").write_text('name = "s"\n[[parameter]]\nname = "a"\nvalues = [1, 2]\n')
+    code, out, err = run(*("space.toml" if arg == "SPACE" else arg for arg in args))
+    assert (code, out) == (2, "")
+    assert told in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "prime-fast-runs").exists()
+
+
+def test_output_directory_in_the_way(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = run("optimize", "--out", "file")
+    assert (code, "file: can't be used as output directory" in err) == (2, True)
+    code, _, err = run("optimize", "--out", "file/inside")
+    assert (code, "can't be used as output directory" in err) == (2, True)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("")
+    code, _, err = run("optimize", "--out", "full")
+    assert (code, "holds thesis.tex already" in err) == (2, True)
+
+
+def spoiled(frame: pl.DataFrame, case: str, path: Path) -> None:
+    """Write a log that is wrong in one way."""
+    feasible = pl.col("feasible")
+    changed: dict[str, Any] = {
+        "no feasible design": lambda: frame.filter(~feasible),
+        "one row": lambda: frame.filter(feasible).head(1),
+        "no rows": lambda: frame.head(0),
+        "no objective column": lambda: frame.drop("latency_us"),
+        "no parameter column": lambda: frame.drop("cores"),
+        "every value outside": lambda: frame.with_columns(cores=pl.lit(5)),
+        "constant objective": lambda: frame.with_columns(latency_us=pl.when(feasible).then(100.0)),
+    }
+    if case == "empty file":
+        path.write_bytes(b"")
+    elif case == "truncated":
+        write_table(frame, path)
+        path.write_bytes(path.read_bytes()[:-100])
+    elif case == "not a table":
+        path.write_text("hello")
+    else:
+        write_table(changed[case](), path)
+
+
+BAD_DATA = {
+    "no feasible design": "no feasible design",
+    "one row": "at least",
+    "no rows": "log.parquet",
+    "no objective column": "latency_us",
+    "no parameter column": "cores",
+    "every value outside": "cores",
+    "constant objective": "objective",
+    "empty file": "log.parquet",
+    "truncated": "log.parquet",
+    "not a table": "log.parquet",
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data(run: Run, log: Path, tmp_path: Path, case: str) -> None:
+    spoiled(pl.read_parquet(log), case, tmp_path / "log.parquet")
+    code, out, err = run("optimize", "--logs", "log.parquet", "--budget", "quick")
+    assert (code, out) == (3, "")
+    assert BAD_DATA[case] in err
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_dirty_rows_are_counted_and_named(run: Run, log: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(log)
+    good = frame.filter("feasible")
+    bad = [
+        good[0:1].with_columns(latency_us=pl.lit(float("nan"))),
+        good[1:2].with_columns(latency_us=pl.lit(float("inf"))),
+        good[2:3].with_columns(latency_us=pl.lit(-1.0)),
+        good[3:4],
+        good[4:5].with_columns(latency_us=pl.col("latency_us") * 2),
+        good[5:6].with_columns(pes_x=pl.lit(3, dtype=frame.schema["pes_x"])),
+    ]
+    write_table(pl.concat([frame, *bad]), tmp_path / "dirty.parquet")
+    code, out, err = run("optimize", "--logs", "dirty.parquet", "--budget", "quick", "--proposals", 2)
+    assert code == 0, err
+    for told in ("NaN", "inf", "negative", "pes_x", "1506"):
+        assert told in err, err
+    assert "Not verified" in out
+
+
+def test_limit_that_nothing_meets(run: Run) -> None:
+    code, out, err = run("optimize", "--limit", "area_mm2=0.01")
+    assert (code, out) == (4, "")
+    assert err.startswith("Error: ")
+
+
+def test_help_does_not_import_jax() -> None:
+    program = (
+        "import sys\nfrom prime_fast.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n"
+        "    sys.exit('jax' in sys.modules or 'polars' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    assert "optimize" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are delivered differently on Windows")
+@pytest.mark.parametrize("moment", ["manifest.json", "surrogate.safetensors"])
+def test_ctrl_c_ends_soon_and_keeps_what_was_found(tmp_path: Path, moment: str) -> None:
+    """Interrupt the installed script in training and, right after its file appears, in the search."""
+    script = Path(sys.executable).with_name("prime-fast")
+    out = tmp_path / "run"
+    budget = "thorough" if moment == "manifest.json" else "quick"
+    process = subprocess.Popen(  # noqa: S603
+        [script, "optimize", "--budget", budget, "--out", out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        while not (out / moment).exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        time.sleep(2.0 if moment == "manifest.json" else 0.0)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Interrupted" in errors
+    assert "Traceback" not in errors
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["status"] == "interrupted"
+    if moment == "surrogate.safetensors":
+        assert pf.surrogate.Surrogate.load(out / moment).space == pf.DesignSpace.bundled()
