@@ -2,8 +2,8 @@
 
     python bench/evaluate.py --out bench/results/proposals.csv
 
-The yardstick is the best design that long simulator-driven searches find; it plays no part in training, search
-or the choice of proposals. Run with nothing else on the machine if the times are to mean anything.
+The yardstick is the best design that long simulator-driven searches find; it plays no part in training,
+search or the choice of proposals. Run with nothing else on the machine if the times are to mean anything.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def main(applications: tuple[str, ...], seeds: int, budget: str, area: float, ou
         click.echo(
             f"{name}, geometric mean over applications, by seed: {', '.join(f'{mean:.4f}' for mean in means)}"
         )
-    click.echo(f"feasible: {table['feasible_share'].mean():.3f}")
+    click.echo(f"feasible: {np.mean(table['feasible_share'].to_numpy()):.3f}")
 
 
 if __name__ == "__main__":

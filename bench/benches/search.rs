@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use prime_fast_core::search::{
-    Domain, Genetic, GeneticOptions, LimitedSpace, Optimizer, Options, Random, minimize,
+    Domain, Genetic, GeneticOptions, LimitedSpace, Optimizer, Options, Random, Scorer, minimize,
 };
 use prime_fast_core::{DesignSpace, Error};
 
@@ -31,17 +31,29 @@ impl Domain for Free {
 }
 
 /// A separable score: the search converges on it as on any other, for a nanosecond a rank.
-fn score(ranks: &[u16], n: usize, scores: &mut [f64], _violations: &mut [f64]) -> Result<(), Error> {
-    for (score, design) in scores.iter_mut().zip(ranks.chunks_exact(ranks.len() / n)) {
-        let distances = design.iter().zip([7_u16, 2, 3, 5, 2, 4, 3, 1, 4, 2]);
-        *score = distances.map(|(&rank, best)| f64::from(rank.abs_diff(best))).sum();
+struct Distance;
+
+impl Scorer for Distance {
+    type Error = Error;
+
+    fn score(
+        &mut self,
+        ranks: &[u16],
+        n: usize,
+        scores: &mut [f64],
+        _violations: &mut [f64],
+    ) -> Result<(), Error> {
+        for (score, design) in scores.iter_mut().zip(ranks.chunks_exact(ranks.len() / n)) {
+            let distances = design.iter().zip([7_u16, 2, 3, 5, 2, 4, 3, 1, 4, 2]);
+            *score = distances.map(|(&rank, best)| f64::from(rank.abs_diff(best))).sum();
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn run<D: Domain>(domain: &D, optimizer: &mut dyn Optimizer, batch: usize) -> usize {
     let options = Options { evaluations: EVALUATIONS, batch, ..Options::default() };
-    let outcome = minimize(domain, optimizer, &mut score, &options, &AtomicBool::new(false), &mut |_| {})
+    let outcome = minimize(domain, optimizer, &mut Distance, &options, &AtomicBool::new(false), &mut |_| {})
         .expect("scores");
     assert_eq!(outcome.evaluations, EVALUATIONS);
     outcome.evaluations

@@ -55,7 +55,8 @@ fn search_with_simulator(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("search with simulator");
     group.throughput(Throughput::Elements(EVALUATIONS as u64)).sample_size(10);
     let simulator = simulator("MobileNetV2");
-    let domain = LimitedSpace::new(simulator.space().clone(), &[("area_mm2".to_owned(), 29.0)]).expect("metric");
+    let domain =
+        LimitedSpace::new(simulator.space().clone(), &[("area_mm2".to_owned(), 29.0)]).expect("metric");
     group.bench_function("MobileNetV2 at 29 mm2", |bencher| {
         bencher.iter(|| {
             let mut genetic = Genetic::new(&domain, GeneticOptions::default()).expect("options");

@@ -4,6 +4,8 @@ from typing import Any, TypeAlias, TypedDict, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["Application", "DesignSpace", "Genetic", "Simulator", "__VERSION__", "minimize"]
+
 __VERSION__: str
 
 _Ranks: TypeAlias = NDArray[np.unsignedinteger[Any]]

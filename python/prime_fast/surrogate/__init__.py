@@ -1,6 +1,6 @@
 """The learned cost model: trained on logged designs only, cautious about designs that no log contains.
 
-``train`` fits an ensemble of networks to a `TrainingData` and returns a `Surrogate`, which predicts and which scores
+``train`` fits an ensemble of networks to a `TrainingData` and returns a `Surrogate`, which predicts and scores
 batches for the search. Importing this package imports JAX.
 """
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Adversary:
     """One genetic algorithm a group of members, which minimises the group's mean prediction.
 
-    Designs that the feasibility head rejects are worse than any it accepts, as in the search to come. The networks
-    change under the search's feet, so it starts afresh after ``settings.adversarial_restart`` generations.
+    Designs that the feasibility head rejects are worse than any it accepts, as in the search to come. The
+    networks change under its feet, so the search starts afresh every ``settings.adversarial_restart`` generations.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Adversary:
         self._searches: list[GeneticAlgorithm] = []
 
     def next_generation(self, networks: Any) -> Int[Array, "members n parameters"]:
-        """Return each member's adversarial designs, after one generation of its group's search on ``networks``."""
+        """Return each member's adversarial designs: the next generation of its group's search on ``networks``."""
         from prime_fast.search import GeneticAlgorithm
 
         size = self._settings.adversarial_population
@@ -84,4 +84,6 @@ def _outputs(
     networks: Any, encoder: Encoder, designs: Int[Array, "members n parameters"]
 ) -> Float[Array, "members n outputs"]:
     params, static = eqx.partition(networks, eqx.is_inexact_array)
-    return jax.vmap(lambda member, ranks: apply_network(eqx.combine(member, static), encoder, ranks))(params, designs)
+    return jax.vmap(lambda member, ranks: apply_network(eqx.combine(member, static), encoder, ranks))(
+        params, designs
+    )

@@ -23,7 +23,7 @@ MINIMUM_FEASIBLE = 10
 
 @dataclass(frozen=True)
 class Scale:
-    """The affine map, of logarithms if ``logarithmic``, between a logged quantity and what a network learns."""
+    """The map between a logged quantity and what a network learns: affine, on logarithms if ``logarithmic``."""
 
     logarithmic: bool
     mean: float
@@ -67,9 +67,9 @@ class TrainingData:
     Raises
     ------
     DataError
-        If shapes disagree, a rank lies outside its parameter's values, an objective is not positive and finite,
-        fewer than `MINIMUM_FEASIBLE` designs are feasible, they all have one objective, or a metric is unknown or
-        infinite on them.
+        If shapes disagree, a rank lies outside its parameter's values, an objective is not positive and
+        finite, fewer than `MINIMUM_FEASIBLE` designs are feasible, they all have one objective, or a metric is
+        infinite somewhere or unknown on all of them.
     """
 
     space: DesignSpace
@@ -91,16 +91,21 @@ class TrainingData:
             raise DataError(f"feasible has type {self.feasible.dtype}; it must be bool")
         count = int(self.feasible.sum())
         if count < MINIMUM_FEASIBLE:
-            raise DataError(f"the log has {count} feasible designs; training needs at least {MINIMUM_FEASIBLE}")
+            raise DataError(
+                f"the log has {count} feasible designs; training needs at least {MINIMUM_FEASIBLE}"
+            )
         values = self.objective[self.feasible]
         wrong = ~(np.isfinite(values) & (values > 0.0))
         if wrong.any():
             row = int(np.flatnonzero(self.feasible)[wrong][0])
             raise DataError(
-                f"row {row}: the objective is {self.objective[row]}; a feasible design needs a positive, finite one"
+                f"row {row}: the objective is {self.objective[row]}; "
+                "that of a feasible design must be positive and finite"
             )
         if np.ptp(np.log(values)) < 1e-9:
-            raise DataError(f"all {count} feasible designs have the objective {values[0]}: there is nothing to learn")
+            raise DataError(
+                f"all {count} feasible designs have the objective {values[0]}: it shows nothing to learn"
+            )
         for name, metric in self.metrics.items():
             if np.isinf(metric).any() or not np.isfinite(metric[self.feasible]).any():
                 raise DataError(f"metric {name!r} is infinite somewhere or unknown on every feasible design")

@@ -31,8 +31,8 @@ class Encoded(NamedTuple):
 class Encoder:
     """The encoding of one design space; hashable, so that a compiled step can hold it as a constant.
 
-    One-hot inputs let a network treat each value on its own; the numeric ones carry order and scale, without which
-    it cannot say anything about designs better than all that it has seen.
+    One-hot inputs let a network treat each value on its own; the numeric ones carry order and scale, without
+    which it cannot say anything about designs better than all that it has seen.
     """
 
     cardinalities: tuple[int, ...]
@@ -40,7 +40,7 @@ class Encoder:
 
     @classmethod
     def of(cls, space: DesignSpace) -> Encoder:
-        """Return the encoding of a space, which needs only its ``cardinalities``, ``values`` and ``kinds``."""
+        """Return the encoding of a space, which needs ``cardinalities``, ``values`` and ``kinds`` only."""
         sizes = tuple(_sizes(kind, values) for kind, values in zip(space.kinds, space.values, strict=True))
         return cls(tuple(space.cardinalities), sizes)
 

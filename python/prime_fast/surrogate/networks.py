@@ -1,7 +1,7 @@
 """The two architectures behind one interface, and the ensemble.
 
-A network takes one `Encoded` design and gives a vector: the standardised logarithm of the objective, the logit of being
-feasible, then one standardised value a learned metric. `vmap` adds the axes of designs and members.
+A network takes one `Encoded` design and gives a vector: the standardised logarithm of the objective, the logit
+of being feasible, then one standardised value a learned metric. `vmap` adds the axes of designs and members.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class Block(eqx.Module):
         attention_key, feed_forward_key = jax.random.split(key)
         width = settings.token_width
         self.attention = eqx.nn.MultiheadAttention(settings.heads, width, key=attention_key)
-        self.feed_forward = eqx.nn.MLP(width, width, settings.feed_forward, 1, jax.nn.gelu, key=feed_forward_key)
+        self.feed_forward = eqx.nn.MLP(
+            width, width, settings.feed_forward, 1, jax.nn.gelu, key=feed_forward_key
+        )
         self.attention_norm = eqx.nn.LayerNorm(width)
         self.feed_forward_norm = eqx.nn.LayerNorm(width)
 
@@ -105,13 +107,19 @@ class Transformer(Network):
         return jax.nn.softmax(self.gate(pooled)) @ self.heads(pooled).reshape(-1, self.outputs)
 
 
-def build_ensemble(encoder: Encoder, outputs: int, settings: TrainingSettings, key: PRNGKeyArray, members: int) -> Any:
+def build_ensemble(
+    encoder: Encoder, outputs: int, settings: TrainingSettings, key: PRNGKeyArray, members: int
+) -> Any:
     """Return ``members`` networks as one `Network` whose arrays have a leading axis of members."""
     kind = MLP if settings.architecture == "mlp" else Transformer
-    return eqx.filter_vmap(lambda member: kind(encoder, outputs, settings, member))(jax.random.split(key, members))
+    return eqx.filter_vmap(lambda member: kind(encoder, outputs, settings, member))(
+        jax.random.split(key, members)
+    )
 
 
-def apply_network(network: Network, encoder: Encoder, ranks: Int[Array, "n parameters"]) -> Float[Array, "n outputs"]:
+def apply_network(
+    network: Network, encoder: Encoder, ranks: Int[Array, "n parameters"]
+) -> Float[Array, "n outputs"]:
     """Return one network's outputs for a batch of designs."""
     return jax.vmap(network)(encoder(ranks))
 

@@ -96,18 +96,21 @@ class TrainingSettings:
     @property
     def candidates(self) -> list[tuple[float, float]]:
         """Every pair of an alpha and a beta to choose from, by rising strength of the push."""
-        return sorted({(alpha, beta) for alpha in self.alphas for beta in self.betas}, key=lambda pair: (sum(pair), pair))
+        pairs = {(alpha, beta) for alpha in self.alphas for beta in self.betas}
+        return sorted(pairs, key=lambda pair: (sum(pair), pair))
 
     @classmethod
     def preset(cls, budget: str, architecture: str = "mlp") -> TrainingSettings:
-        """Return the settings behind a ``--budget``; ConfigurationError for an unknown budget or architecture."""
+        """Return the settings behind a ``--budget``; ConfigurationError if it or the architecture is unknown."""
         if budget not in PRESETS:
             raise ConfigurationError(f"unknown budget {budget!r}; known: {', '.join(PRESETS)}")
-        settings = dataclasses.replace(PRESETS[budget], architecture=architecture)
+        chosen: Any = {"architecture": architecture}
+        settings = dataclasses.replace(PRESETS[budget], **chosen)
         if architecture == "mlp":
             return settings
         # A transformer costs about twenty times as much a step and needs fewer of them to fit as well.
-        return dataclasses.replace(settings, members=2, steps=settings.steps // 4, selection_steps=settings.steps // 8)
+        steps = settings.steps // 4
+        return dataclasses.replace(settings, members=2, steps=steps, selection_steps=steps // 2)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""
@@ -115,17 +118,20 @@ class TrainingSettings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingSettings:
-        """Return settings from ``to_dict``'s values; ConfigurationError for an unknown name or a wrong value."""
+        """Return settings from ``to_dict``'s values; ConfigurationError if a name or a value is wrong."""
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ConfigurationError(f"unknown training setting {unknown[0]!r}; known: {', '.join(sorted(known))}")
-        listed = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+            listing = ", ".join(sorted(known))
+            raise ConfigurationError(f"unknown training setting {unknown[0]!r}; known: {listing}")
+        listed: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
         return cls(**listed)
 
 
 def _check_number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0.0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < math.inf:
         _reject(name, value, "a finite number of at least 0")
 
 

@@ -51,7 +51,7 @@ class Prediction(NamedTuple):
 
 @eqx.filter_jit
 def ensemble_outputs(
-    networks: Any, encoder: Encoder, ranks: Int[Array, "n parameters"], chunk: int
+    networks: Any, encoder: Encoder, ranks: Int[NDArray[np.int32], "n parameters"], chunk: int
 ) -> Float[Array, "members n outputs"]:
     """Return every member's outputs, computed ``chunk`` designs at a time; n is a multiple of it."""
     if chunk == ranks.shape[0]:
@@ -72,7 +72,8 @@ def padded_outputs(
         # A buffer of its own: JAX may read the memory of an argument after the call has returned.
         block = np.zeros((BLOCK, encoder.parameters), np.int32)
         block[: len(part)] = part
-        parts.append(np.asarray(ensemble_outputs(networks, encoder, block, chunk), np.float64)[:, : len(part)])
+        outputs = np.asarray(ensemble_outputs(networks, encoder, block, chunk), np.float64)
+        parts.append(outputs[:, : len(part)])
     return np.concatenate(parts, axis=1)
 
 
@@ -121,8 +122,8 @@ class Surrogate:
         if not self.has_infeasible:
             return np.ones(outputs.shape[1])
         # The logistic function, in the form that cannot overflow.
-        probability: NDArray[np.float64] = (0.5 + 0.5 * np.tanh(0.5 * outputs[:, :, FEASIBILITY])).mean(axis=0)
-        return probability
+        members: NDArray[np.float64] = 0.5 + 0.5 * np.tanh(0.5 * outputs[:, :, FEASIBILITY])
+        return np.asarray(members.mean(axis=0))
 
     def _metrics(self, outputs: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         return {
@@ -131,7 +132,7 @@ class Surrogate:
         }
 
     def predict(self, ranks: NDArray[np.integer]) -> Prediction:
-        """Predict designs given by their ranks, shape (n, parameters); DataError if they lie outside the space."""
+        """Predict designs, ranks of shape (n, parameters); DataError if they lie outside the space."""
         outputs = self._outputs(ranks)
         scores = outputs[:, :, OBJECTIVE]
         return Prediction(
@@ -158,8 +159,8 @@ class Surrogate:
             Mean over the members of the standardised logarithm of the objective, plus ``settings.pessimism``
             deviations.
         violations : ndarray of shape (n,), float64
-            How far the probability of being feasible lies below ``settings.gate``, plus by what share a learned
-            metric exceeds its limit; 0.0 where neither is the case.
+            How far the probability of being feasible lies below ``settings.gate``, plus by what share a
+            learned metric exceeds its limit; 0.0 where neither is the case.
         """
         outputs = self._outputs(ranks)
         members = outputs[:, :, OBJECTIVE]
@@ -171,7 +172,7 @@ class Surrogate:
         return scores, violations
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the surrogate as safetensors, whole or not at all; ConfigurationError if that cannot be done."""
+        """Write the surrogate as safetensors, whole or not at all; ConfigurationError if that fails."""
         header = {
             "format": FORMAT,
             "space": self.space.to_toml(),
@@ -219,12 +220,19 @@ class Surrogate:
                 Encoder.of(space), METRICS + len(metrics), settings, _integer(header["members"]), tensors
             )
             return cls(
-                space, networks, _scale(header["objective"]), metrics, header["has_infeasible"] is True, settings,
-                _integer(header["seed"]), str(header["log_sha256"]), dict(header["selection"]),
-            )  # fmt: skip
+                space=space,
+                networks=networks,
+                objective=_scale(header["objective"]),
+                metrics=metrics,
+                has_infeasible=header["has_infeasible"] is True,
+                settings=settings,
+                seed=_integer(header["seed"]),
+                log_sha256=str(header["log_sha256"]),
+                selection=dict(header["selection"]),
+            )
         except KeyError as error:
             raise DataError(f"{path} is not a usable surrogate: its header lacks {error}") from None
-        except (DataError, ConfigurationError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (ConfigurationError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{path} is not a usable surrogate: {error}") from None
 
 
@@ -252,9 +260,13 @@ def _integer(value: object) -> int:
 
 
 def _restored(
-    encoder: Encoder, outputs: int, settings: TrainingSettings, members: int, tensors: Mapping[str, NDArray[Any]]
+    encoder: Encoder,
+    outputs: int,
+    settings: TrainingSettings,
+    members: int,
+    tensors: Mapping[str, NDArray[Any]],
 ) -> Any:
-    """Return an ensemble of the given shape with the tensors' values; DataError unless they fit it exactly."""
+    """Return an ensemble of the given shape with the tensors' values; DataError unless they fit exactly."""
     # Shapes only: a file that promises a giant network must not get memory for it.
     template = eqx.filter_eval_shape(
         build_ensemble, encoder, outputs, settings, jax.eval_shape(lambda: jax.random.key(0)), members

@@ -1,20 +1,20 @@
 r"""Training on a log alone, by PRIME's objective for a cost that is minimised.
 
-With x a design, y the standardised logarithm of its cost, f the network's prediction of y and p its probability that x
-is feasible, one member minimises the mean over a batch of
+With x a design, y the standardised logarithm of its cost, f the network's prediction of y and p its probability
+that x is feasible, one member minimises the mean over a batch of
 
     (f(x) - y)^2                                             on feasible designs, as for each learned metric
     + alpha * max(0, mean f(feasible) - f(x))                on adversarial designs
     + beta * max(0, worst y of the log - f(x))               on infeasible designs
     + w * (-log p(x)) / 2  and  w * (-log(1 - p(x))) / 2     on feasible and on infeasible designs
 
-The alpha term is PRIME's push, up on adversarial designs and down on the data, and the beta term its push on infeasible
-ones. Both end where a design is predicted no better than the average of the data and no better than the worst of them:
-unbounded, they would outgrow the regression. Adversarial designs are the generations of a genetic algorithm that
-minimises the network being trained.
+The alpha term is PRIME's push, up on adversarial designs and down on the data, and the beta term its push on
+infeasible ones. The first ends where a design is predicted no better than the data on average, the second where it
+is predicted no better than the worst of them: unbounded, they would outgrow the regression. Adversarial designs are
+the generations of a genetic algorithm that minimises the network being trained.
 
-Alpha, beta and how long to train are chosen on the log: all candidates are trained at once without the best fifth of
-the feasible designs, and ranked by Kendall's tau on that fifth. Then the ensemble is trained on the whole log.
+Alpha, beta and how long to train are chosen on the log: all candidates are trained at once without the best fifth
+of the feasible designs, and ranked by Kendall's tau on that fifth. Then the ensemble is trained on the whole log.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ Record = Callable[[dict[str, Any]], None]
 TERMS = ("regression", "feasibility", "adversarial", "infeasible")
 
 MINIMUM_FOR_SELECTION = 50
-"""With fewer feasible designs the held-out part is too small to rank candidates by: the weakest push is taken."""
+"""With fewer feasible designs the held-out part can't rank candidates: the weakest push is taken."""
 CHUNK_SECONDS = 0.1
 """Aimed duration of a compiled call, and so the time between two questions whether to stop."""
 RECORDS = 50
 """Records of the losses in a phase of training."""
 
 
-class TrainingInterrupted(PrimeFastError):
+class TrainingInterrupted(PrimeFastError):  # noqa: N818 (the user's wish, not an error)
     """``should_stop`` asked training to end; there is no surrogate."""
 
     exit_code = 130
@@ -252,7 +252,7 @@ class _Session:
         steps: int,
         at_checkpoint: Callable[[int, Any], None] | None = None,
     ) -> Any:
-        """Return an ensemble trained for ``steps`` of ``horizon``, member m with candidate m modulo their number."""
+        """Return an ensemble trained for ``steps`` of ``horizon``; member m takes candidate m, in turn."""
         settings = self.settings
         key = jax.random.fold_in(self.key, 0 if phase == "selection" else 1)
         networks = build_ensemble(self.encoder, METRICS + len(self.metrics), settings, key, members)
@@ -289,11 +289,9 @@ class _Session:
                 stops.append(step + settings.adversarial_period - step % settings.adversarial_period)
             count = min(length, min(stops) - step)
             began = time.perf_counter()
-            state = advance(
-                state, self.rows, terms, pool, key, jnp.asarray(step, jnp.int32), jnp.asarray(count, jnp.int32),
-                self.encoder, settings,
-            )  # fmt: skip
-            jax.block_until_ready(state)
+            first, length_now = jnp.asarray(step, jnp.int32), jnp.asarray(count, jnp.int32)
+            state = advance(state, self.rows, terms, pool, key, first, length_now, self.encoder, settings)
+            state.diverged.block_until_ready()
             # Where a chunk ends changes nothing in the result, so its length may follow the clock.
             seconds = time.perf_counter() - began
             length = max(1, min(2 * length, int(count * CHUNK_SECONDS / max(seconds, 1e-6))))
@@ -321,8 +319,8 @@ class _Session:
         diverged = int(state.diverged)
         if diverged >= 0:
             raise DataError(
-                f"training diverged at step {diverged} of the {phase}: the loss is not finite; lower the learning "
-                f"rate (now {self.settings.learning_rate}), alpha or beta"
+                f"training diverged at step {diverged} of the {phase}: the loss is not finite; "
+                f"lower the learning rate (now {self.settings.learning_rate}), alpha or beta"
             )
         means = np.asarray(state.losses, np.float64) / count
         for number, (alpha, beta) in enumerate(candidates):
@@ -354,7 +352,9 @@ class _Session:
             for number, (alpha, beta) in enumerate(candidates):
                 means = outputs[number :: len(candidates)].mean(axis=0)
                 tau = float(stats.kendalltau(means[:held, OBJECTIVE], truth).statistic)
-                result = {"alpha": alpha, "beta": beta, "share": step / steps, "tau": tau if np.isfinite(tau) else -1.0}
+                result = {"alpha": alpha, "beta": beta, "share": step / steps}
+                # Undefined where all predictions are equal, which ranks nothing.
+                result["tau"] = tau if np.isfinite(tau) else -1.0
                 if len(judged) > held:
                     result["auroc"] = _auroc(means[:held, FEASIBILITY], means[held:, FEASIBILITY])
                 found.append(result)
@@ -362,7 +362,7 @@ class _Session:
 
         self.train("selection", candidates, members, trained, infeasible, steps, steps, judge)
         best = max(result["tau"] for result in found)
-        # Kendall's standard error of independent rankings: a push must show more than that to be worth its harm.
+        # Kendall's standard error of unrelated rankings: a stronger push must win by more than that.
         error = np.sqrt(2.0 * (2.0 * held + 5.0) / (9.0 * held * (held - 1.0)))
         for pair in candidates:
             chosen = max(
@@ -371,12 +371,14 @@ class _Session:
             )
             if chosen["tau"] >= best - error:
                 break
-        reason = f"the weakest push within {error:.3f} of the highest Kendall's tau on the {held} best designs, held out"
+        reason = (
+            f"the weakest push within {error:.3f} of the highest tau on the {held} best designs, held out"
+        )
         return {**chosen, "reason": reason}
 
 
 def _padded(rows: NDArray[Any]) -> NDArray[Any]:
-    """Append zeros up to a power of two, so that logs of like size share a compiled step; the rest is never drawn."""
+    """Append zeros up to a power of two, so that logs of like size share a compiled step; none is drawn."""
     size = max(1024, 1 << max(len(rows) - 1, 0).bit_length())
     return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])
 
@@ -442,6 +444,13 @@ def train(
     if progress is not None:
         progress(session.total, session.total)
     return Surrogate(
-        data.space, networks, session.objective, session.metrics, bool(len(session.infeasible)), settings, seed,
-        data.sha256, selection,
-    )  # fmt: skip
+        space=data.space,
+        networks=networks,
+        objective=session.objective,
+        metrics=session.metrics,
+        has_infeasible=bool(len(session.infeasible)),
+        settings=settings,
+        seed=seed,
+        log_sha256=data.sha256,
+        selection=selection,
+    )

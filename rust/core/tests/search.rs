@@ -1,5 +1,7 @@
 //! The search on spaces whose whole truth is known by enumeration.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +11,8 @@ use prime_fast_core::search::{
 };
 use proptest::prelude::*;
 
-/// A space with one graded constraint: the weighted sum of the ranks' distances from a centre is at most `most`.
+/// A space with one graded constraint: the weighted sum of the ranks' distances from a centre is at most
+/// `most`.
 #[derive(Debug, Clone)]
 struct Space {
     cardinalities: Vec<usize>,
@@ -170,7 +173,8 @@ proptest! {
             pair[0].score > pair[1].score && pair[0].evaluations < pair[1].evaluations
         });
         prop_assert!(falling, "{:?}", outcome.history);
-        prop_assert_eq!(outcome.history.last().map(|last| last.score), (ranking[0].0 == 0.0).then_some(ranking[0].1));
+        let minimum = (ranking[0].0 == 0.0).then_some(ranking[0].1);
+        prop_assert_eq!(outcome.history.last().map(|last| last.score), minimum);
     }
 }
 
@@ -265,18 +269,18 @@ fn the_minimum_of_constrained_nk_landscapes_is_found() {
     (space.centre, space.most) = (vec![0; 10], 9.0);
     let feasible = space.designs().filter(|design| space.violation(design) <= 0.0).count();
     assert!((0.2..0.3).contains(&(feasible as f64 / 186_624.0)), "{feasible}");
-    for landscape in 0..3 {
+    // The last needs the search to start over; the budgets are a seventh and a third of the feasible designs.
+    for (landscape, evaluations) in [(0, 6000), (1, 6000), (3, 6000), (2, 14_000)] {
         let landscape = Landscape::new(&space, landscape);
         let feasible = space.designs().filter(|design| space.violation(design) <= 0.0);
         let minimum = feasible.map(|design| landscape.score(&space, &design)).fold(f64::INFINITY, f64::min);
-        // A tenth of the feasible designs.
-        let options = Options { evaluations: 4000, batch: 64, keep: 1, target: Some(minimum) };
+        let options = Options { evaluations, batch: 64, keep: 1, target: Some(minimum) };
         let hits = (0..10).filter(|&seed| {
             let score = |design: &[u16]| (landscape.score(&space, design), 0.0);
             run(&space, &mut genetic(&space, 64, seed), &options, score).unwrap().stop == Stop::Target
         });
         let hits = hits.count();
-        println!("{hits}"); assert!(hits >= 0, "{hits} of 10");
+        assert!(hits >= 8, "{hits} of 10");
     }
 }
 
@@ -346,8 +350,7 @@ fn designs_that_all_fail_in_scoring_are_ranked_by_violation() {
         (f64::NAN, 1.0 + design.iter().map(|&rank| f64::from(rank)).sum::<f64>())
     });
     let outcome = outcome.unwrap();
-    assert_eq!(outcome.best[0].ranks, [0; 5]);
-    assert_eq!(outcome.best[0].violation, 1.0);
+    assert_eq!((&outcome.best[0].ranks[..], outcome.best[0].violation), (&[0; 5][..], 1.0));
     assert!(outcome.history.is_empty());
 }
 
@@ -385,7 +388,9 @@ fn misuse_of_ask_and_tell_is_named_and_leaves_the_search_usable() {
             assert!(error.to_string().contains(words), "{error}");
         };
         fails(optimizer.tell(&[], &[]), "no designs due; call ask first");
-        fails(optimizer.ask(0, &mut ranks).map(|_| ()), "ask for at least 1");
+        for n in [0, usize::MAX] {
+            fails(optimizer.ask(n, &mut ranks).map(|_| ()), "designs were asked for; ask for 1 to 16777216");
+        }
         assert_eq!(optimizer.ask(2, &mut ranks), Ok(2));
         let second =
             format!("design 1 of the batch (index {}, ranks {:?})", space.index_of(&ranks[3..]), &ranks[3..]);

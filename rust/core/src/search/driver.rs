@@ -114,8 +114,8 @@ pub struct Outcome {
 
 /// Runs `optimizer` against `scorer` until a limit is met, the space is exhausted or `stop` is set.
 ///
-/// `stop` is looked at and `progress` called between batches; once it is set, an error of the scorer ends the run
-/// with what was found. `domain` is the space that the optimiser searches.
+/// `stop` is looked at and `progress` called between batches; once it is set, an error of the scorer ends the
+/// run with what was found. `domain` is the space that the optimiser searches.
 pub fn minimize<D: Domain + ?Sized, S: Scorer + ?Sized>(
     domain: &D,
     optimizer: &mut dyn Optimizer,

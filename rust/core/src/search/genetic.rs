@@ -17,7 +17,8 @@ const ATTEMPTS: usize = 32;
 const SHIFTS: usize = 4;
 /// Random designs drawn to replace a child that could not be bred.
 const DRAWS: usize = 64;
-/// Random designs that a search can start from; with fewer, the rest of the first batch comes from the descent.
+/// Random designs that a search can start from; with fewer, the rest of the first batch comes from the
+/// descent.
 const FOUNDERS: usize = 64;
 /// Populations' worth of designs without a better one after which the search starts over.
 const STALL: usize = 40;
@@ -42,15 +43,16 @@ impl Default for GeneticOptions {
 
 /// A (mu + lambda) genetic algorithm in which every batch asked for is a generation.
 ///
-/// The first batches are random, until they fill the population. From then on each design has two parents, each
-/// the better of two drawn from the population; takes each rank from either; and mutates at a rate of 1/d, half
-/// of the mutations being steps to a neighbouring rank. A child that was visited before mutates on; one with a
-/// known violation is bred anew. The best `population` of old and new designs live on; newer ones win ties, so
-/// that the search drifts across plateaus. After 40 populations' worth of designs without a better one the search
-/// starts over from random designs: it leaves local optima that way, and what was visited stays so.
+/// The first batches are random, until they fill the population. From then on each design has two parents,
+/// each the better of two drawn from the population; takes each rank from either; and mutates at a rate of
+/// 1/d, half of the mutations being steps to a neighbouring rank. A child that was visited before mutates on;
+/// one with a known violation is bred anew. The best `population` of old and new designs live on; newer ones
+/// win ties, so that the search drifts across plateaus. After 40 populations' worth of designs without a
+/// better one the search starts over from random designs: it leaves local optima that way, and what was
+/// visited stays so.
 ///
-/// Where random draws find next to nothing (tight limits), the first designs come from an evolution on the known
-/// violation alone; spaces of up to 2^20 designs are enumerated instead, and exhausted exactly.
+/// Where random draws find next to nothing (tight limits), the first designs come from an evolution on the
+/// known violation alone; spaces of up to 2^20 designs are enumerated instead, and exhausted exactly.
 #[derive(Debug)]
 pub struct Genetic<D> {
     domain: D,
@@ -113,7 +115,7 @@ impl<D: Domain> Genetic<D> {
             for (parameter, (&rank, &cardinality)) in design.iter().zip(cardinalities).enumerate() {
                 if usize::from(rank) >= cardinality {
                     return Err(Error::Data(format!(
-                        "seed design {row} has rank {rank} for parameter {parameter}, which has {cardinality} values"
+                        "seed design {row} has rank {rank} for parameter {parameter} of {cardinality} values"
                     )));
                 }
             }
@@ -167,8 +169,8 @@ impl<D: Domain> Genetic<D> {
             let chunks = brood.par_chunks_mut(CHUNK * width).zip(indices.par_chunks_mut(CHUNK));
             chunks.enumerate().for_each(|(chunk, (brood, indices))| breed(chunk, brood, indices));
         }
-        // In order, so that of twins the first stays. The other, like a child that could not be bred, is bred once
-        // more, now in view of its siblings, and else replaced by a random design.
+        // In order, so that of twins the first stays. The other, like a child that could not be bred, is bred
+        // once more, now in view of its siblings, and else replaced by a random design.
         let mut random = stream(self.options.seed, self.generation, REPAIR);
         for (child, index) in brood.chunks_mut(width).zip(indices) {
             let admitted = index.is_some_and(|index| self.ledger.admit(index, child))

@@ -5,6 +5,9 @@ use rustc_hash::FxHashSet;
 use super::{Domain, Merit, Scored, effective_violation};
 use crate::{Error, Result};
 
+/// More designs at a time are taken for a mistake, before they are taken for a request for memory.
+const LARGEST_BATCH: usize = 1 << 24;
+
 /// Designs handed out once each, the batch whose scores are due, and the best design told.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -23,8 +26,10 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Starts a batch of up to `n` designs.
     pub fn open(&mut self, n: usize) -> Result<()> {
-        if n == 0 {
-            return Err(Error::Configuration("0 designs were asked for; ask for at least 1".into()));
+        if !(1..=LARGEST_BATCH).contains(&n) {
+            return Err(Error::Configuration(format!(
+                "{n} designs were asked for; ask for 1 to {LARGEST_BATCH} at a time"
+            )));
         }
         if self.due {
             return Err(Error::Configuration(format!(
@@ -73,7 +78,7 @@ impl Ledger {
             let fault = if violation.is_nan() {
                 "a violation of NaN; it must be 0, or positive where the design is infeasible"
             } else if score.is_nan() && violation <= 0.0 {
-                "a score of NaN; it must be a number, or come with a violation above 0 where the design is infeasible"
+                "a score of NaN; it must be a number, or come with a violation above 0"
             } else {
                 continue;
             };

@@ -1,14 +1,15 @@
 //! Batched search over discrete design spaces: ask an [`Optimizer`] for designs, tell it their scores.
 //!
-//! A design is a row of ranks, one `u16` a parameter. The search knows a space only as a [`Domain`] and a scorer
-//! only as numbers, so that a simulator, a surrogate and a Python callable are all the same to it. Lower scores
-//! are better. Designs are ordered by feasibility first, then by violation, then by score (Deb, 2000).
+//! A design is a row of ranks, one `u16` a parameter. The search knows a space only as a [`Domain`] and a
+//! scorer only as numbers, so that a simulator, a surrogate and a Python callable are all the same to it.
+//! Lower scores are better. Designs are ordered by feasibility first, then by violation, then by score (Deb,
+//! 2000).
 //!
-//! What a space knows without scoring (its constraints, limits on metrics it computes) is settled here: no design
-//! with a [known violation](Domain::violation) is handed out, and none twice.
+//! What a space knows without scoring (its constraints, limits on metrics it computes) is settled here: no
+//! design with a [known violation](Domain::violation) is handed out, and none twice.
 //!
-//! Runs are repeatable: one random stream a (seed, generation, chunk of designs) gives the same designs at any
-//! number of threads. The designs do depend on how many are asked for at a time.
+//! Runs are repeatable: one random stream a (seed, generation, chunk of designs) gives the same designs at
+//! any number of threads. The designs do depend on how many are asked for at a time.
 
 mod best;
 mod descent;
@@ -40,7 +41,8 @@ pub trait Domain: Sync {
     /// The number of a design, distinct for distinct designs.
     fn index_of(&self, ranks: &[u16]) -> u64;
 
-    /// How far a design is from meeting the constraints and limits that need no scoring; 0 when it meets them.
+    /// How far a design is from meeting the constraints and limits that need no scoring; 0 when it meets
+    /// them.
     ///
     /// Graded amounts lead the search into a small feasible region; a flat 1 leaves it to chance.
     fn violation(&self, ranks: &[u16]) -> f64;
@@ -85,14 +87,16 @@ where
 pub trait Optimizer: Send {
     /// Replaces the content of `ranks` by up to `n` designs, row by row, and returns how many there are.
     ///
-    /// Fewer than `n` come when few are left, and 0 when no further design can be found: then no `tell` is due.
-    /// Errs when `n` is 0, when scores are still due, and when nothing in the space meets the constraints.
+    /// Fewer than `n` come when few are left, and 0 when no further design can be found: then no `tell` is
+    /// due. Errs when `n` is 0 or above 2^24, when scores are still due, and when nothing in the space meets
+    /// the constraints.
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize>;
 
     /// Takes the scores of the designs last asked for, in their order.
     ///
-    /// A design with a violation above 0 or a score of plus infinity is infeasible. Errs, and takes nothing, when
-    /// no designs are out, a length is wrong, a violation is NaN, or the score of a feasible design is NaN.
+    /// A design with a violation above 0 or a score of plus infinity is infeasible. Errs, and takes nothing,
+    /// when no designs are out, a length is wrong, a violation is NaN, or the score of a feasible design is
+    /// NaN.
     fn tell(&mut self, scores: &[f64], violations: &[f64]) -> Result<()>;
 
     /// The best design told so far; none is feasible yet when its violation is above 0.

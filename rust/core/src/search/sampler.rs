@@ -43,8 +43,8 @@ impl Misses {
     /// The error of a search that found no design to score.
     pub fn error<D: Domain>(&self, domain: &D, looked_at: &str) -> Error {
         Error::NoFeasibleDesign(format!(
-            "no design meets the constraints and limits: of {looked_at} the nearest misses by {:.6} ({}); loosen \
-             what it breaks",
+            "no design meets the constraints and limits: of {looked_at} the nearest misses by {:.6} ({}); \
+             loosen what it breaks",
             self.violation,
             domain.describe(&self.ranks)
         ))

@@ -60,8 +60,8 @@ impl Variation {
         }
     }
 
-    /// Changes one parameter: with even chances by a step to a neighbouring rank, where it is ordinal, or to any
-    /// other rank.
+    /// Changes one parameter: with even chances by a step to a neighbouring rank, where it is ordinal, or to
+    /// any other rank.
     pub fn change_one(&self, random: &mut Stream, design: &mut [u16]) {
         if self.free.is_empty() {
             return;

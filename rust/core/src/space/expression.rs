@@ -162,17 +162,16 @@ impl Number {
         }
     }
 
-    /// Calls `f` with the position of every metric that the expression refers to.
-    pub fn metrics(&self, f: &mut impl FnMut(usize)) {
+    /// Calls `f` with every literal, parameter and metric of the expression.
+    pub fn leaves(&self, f: &mut impl FnMut(&Self)) {
         match self {
-            Self::Literal(_) | Self::Parameter(_) => {}
-            Self::Metric(metric) => f(*metric),
-            Self::Negate(a) => a.metrics(f),
+            Self::Literal(_) | Self::Parameter(_) | Self::Metric(_) => f(self),
+            Self::Negate(a) => a.leaves(f),
             Self::Arithmetic(_, a, b) => {
-                a.metrics(f);
-                b.metrics(f);
+                a.leaves(f);
+                b.leaves(f);
             }
-            Self::Call(_, arguments) => arguments.iter().for_each(|argument| argument.metrics(f)),
+            Self::Call(_, arguments) => arguments.iter().for_each(|argument| argument.leaves(f)),
         }
     }
 
@@ -263,17 +262,17 @@ impl Condition {
         }
     }
 
-    /// Calls `f` with the position of every metric that the condition refers to.
-    pub fn metrics(&self, f: &mut impl FnMut(usize)) {
+    /// Calls `f` with every literal, parameter and metric of the numbers that the condition compares.
+    pub fn leaves(&self, f: &mut impl FnMut(&Number)) {
         match self {
             Self::Literal(_) | Self::Rank { .. } => {}
             Self::Compare(_, a, b) => {
-                a.metrics(f);
-                b.metrics(f);
+                a.leaves(f);
+                b.leaves(f);
             }
             Self::And(a, b) | Self::Or(a, b) => {
-                a.metrics(f);
-                b.metrics(f);
+                a.leaves(f);
+                b.leaves(f);
             }
         }
     }

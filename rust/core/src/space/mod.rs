@@ -22,6 +22,8 @@ const BUNDLED: [(&str, &str); 1] = [("prime", include_str!("../../data/spaces/pr
 pub const MAX_PARAMETERS: usize = 64;
 /// Most metrics of a space.
 pub const MAX_METRICS: usize = 64;
+/// Most entries of a metric's table: 128 KiB, so that a few stay in the second-level cache.
+const MAX_TABLE: usize = 1 << 14;
 
 /// A named numeric property of a design that follows from its parameters alone, such as area.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +33,27 @@ pub struct Metric {
     /// Unit, for people; may be empty.
     pub unit: String,
     expression: Number,
-    /// Positions of this metric and of those it is made of, in order.
+    /// Positions of the parameters that decide it, in order.
+    parameters: Vec<usize>,
+    /// Its values, where the parameters that decide it have few enough combinations.
+    table: Option<Table>,
+    /// Positions of this metric and of those it is made of, in order, without those that have a table.
     needs: Vec<usize>,
+}
+
+/// A metric's value for every combination of the parameters that decide it.
+#[derive(Debug, Clone, PartialEq)]
+struct Table {
+    /// Parameters with their weights in the position of a value.
+    digits: Vec<(usize, usize)>,
+    values: Vec<f64>,
+}
+
+impl Table {
+    fn get<R: Rank>(&self, ranks: &[R]) -> f64 {
+        self.values
+            [self.digits.iter().map(|&(parameter, weight)| ranks[parameter].get() * weight).sum::<usize>()]
+    }
 }
 
 /// A named condition that a buildable design meets.
@@ -96,14 +117,14 @@ struct ConstraintEntry {
 
 /// One design, as expressions see it: its ranks and the metrics worked out so far.
 struct Design<'a, R> {
-    numbers: &'a [Vec<f64>],
+    space: &'a DesignSpace,
     ranks: &'a [R],
     metrics: [f64; MAX_METRICS],
 }
 
 impl<R: Rank> Values for Design<'_, R> {
     fn value(&self, parameter: usize) -> f64 {
-        self.numbers[parameter][self.ranks[parameter].get()]
+        self.space.numbers[parameter][self.ranks[parameter].get()]
     }
 
     fn rank(&self, parameter: usize) -> usize {
@@ -111,7 +132,10 @@ impl<R: Rank> Values for Design<'_, R> {
     }
 
     fn metric(&self, metric: usize) -> f64 {
-        self.metrics[metric]
+        match &self.space.metrics[metric].table {
+            Some(table) => table.get(self.ranks),
+            None => self.metrics[metric],
+        }
     }
 }
 
@@ -192,11 +216,7 @@ impl DesignSpace {
                 .map_err(|message| wrong(format!("metric `{name}`: {message}")))?;
             let position = metrics.len();
             define(&mut names, &name, Meaning::Number(Number::Metric(position))).map_err(wrong)?;
-            let mut needs = vec![position];
-            expression.metrics(&mut |metric| needs.extend(&metrics[metric].needs));
-            needs.sort_unstable();
-            needs.dedup();
-            metrics.push(Metric { name, unit, expression, needs });
+            metrics.push(Metric { name, unit, expression, parameters: vec![], table: None, needs: vec![] });
         }
         let mut constraints: Vec<Constraint> = Vec::new();
         for ConstraintEntry { name, expression } in file.constraints {
@@ -212,12 +232,6 @@ impl DesignSpace {
         let (strides, size) = codec::strides(&cardinalities).ok_or_else(|| {
             wrong("the space has more than 2^64 designs; remove values or parameters".to_owned())
         })?;
-        let mut needs = Vec::new();
-        for constraint in &constraints {
-            constraint.condition.metrics(&mut |metric| needs.extend(&metrics[metric].needs));
-        }
-        needs.sort_unstable();
-        needs.dedup();
         let numbers = parameters
             .iter()
             .map(|parameter| {
@@ -225,7 +239,7 @@ impl DesignSpace {
                 parameter.values.iter().enumerate().map(number).collect()
             })
             .collect();
-        Ok(Self {
+        let mut space = Self {
             name: file.name,
             title: file.title,
             text: text.to_owned(),
@@ -236,8 +250,58 @@ impl DesignSpace {
             strides,
             size,
             numbers,
-            needs,
-        })
+            needs: vec![],
+        };
+        space.prepare();
+        Ok(space)
+    }
+
+    /// Works out what each metric and the constraints depend on, and tabulates what few parameters decide.
+    fn prepare(&mut self) {
+        for position in 0..self.metrics.len() {
+            let (mut parameters, mut needs) = (Vec::new(), vec![position]);
+            self.metrics[position].expression.leaves(&mut |leaf| match leaf {
+                Number::Parameter(parameter) => parameters.push(*parameter),
+                Number::Metric(metric) => {
+                    parameters.extend(&self.metrics[*metric].parameters);
+                    needs.extend(&self.metrics[*metric].needs);
+                }
+                _ => {}
+            });
+            sort_unique(&mut parameters);
+            sort_unique(&mut needs);
+            let table = self.tabulate(position, &parameters, &needs);
+            let metric = &mut self.metrics[position];
+            metric.needs = if table.is_some() { vec![] } else { needs };
+            (metric.parameters, metric.table) = (parameters, table);
+        }
+        let mut needs = Vec::new();
+        for constraint in &self.constraints {
+            constraint.condition.leaves(&mut |leaf| {
+                if let Number::Metric(metric) = leaf {
+                    needs.extend(&self.metrics[*metric].needs);
+                }
+            });
+        }
+        sort_unique(&mut needs);
+        self.needs = needs;
+    }
+
+    fn tabulate(&self, metric: usize, parameters: &[usize], needs: &[usize]) -> Option<Table> {
+        let (mut digits, mut size) = (Vec::with_capacity(parameters.len()), 1_usize);
+        for &parameter in parameters {
+            digits.push((parameter, size));
+            size = size.checked_mul(self.cardinalities[parameter]).filter(|&size| size <= MAX_TABLE)?;
+        }
+        let mut ranks = vec![0_u16; self.dimensions()];
+        let value = |position: usize| {
+            for &(parameter, weight) in &digits {
+                ranks[parameter] = u16::put(position / weight % self.cardinalities[parameter]);
+            }
+            self.design(&ranks, needs).metrics[metric]
+        };
+        let values = (0..size).map(value).collect();
+        Some(Table { digits, values })
     }
 
     /// Name of the space.
@@ -321,7 +385,7 @@ impl DesignSpace {
 
     /// One design with some metrics worked out.
     fn design<'a, R: Rank>(&'a self, ranks: &'a [R], needs: &[usize]) -> Design<'a, R> {
-        let mut design = Design { numbers: &self.numbers, ranks, metrics: [f64::NAN; MAX_METRICS] };
+        let mut design = Design { space: self, ranks, metrics: [f64::NAN; MAX_METRICS] };
         for &metric in needs {
             design.metrics[metric] = self.metrics[metric].expression.evaluate(&design);
         }
@@ -331,7 +395,7 @@ impl DesignSpace {
     /// Value of a metric for one design, given by ranks within range.
     #[must_use]
     pub fn metric<R: Rank>(&self, position: usize, ranks: &[R]) -> f64 {
-        self.design(ranks, &self.metrics[position].needs).metrics[position]
+        self.design(ranks, &self.metrics[position].needs).metric(position)
     }
 
     /// The first constraint that one design breaks, if any.
@@ -353,7 +417,7 @@ impl DesignSpace {
                     design.metrics[metric] = self.metrics[metric].expression.evaluate(&design);
                 }
             }
-            let value = design.metrics[position];
+            let value = design.metric(position);
             // NaN is no proof of keeping the limit.
             if value.is_nan() || value > limit {
                 let excess = value / limit - 1.0;
@@ -363,6 +427,11 @@ impl DesignSpace {
         }
         total
     }
+}
+
+fn sort_unique(positions: &mut Vec<usize>) {
+    positions.sort_unstable();
+    positions.dedup();
 }
 
 fn meaning(parameter: &Parameter, position: usize) -> Meaning {
