@@ -109,7 +109,7 @@ def ceil(a: Integers | int, b: Integers | int) -> Integers:
 
 @dataclass(frozen=True)
 class OnChip:
-    """What a layer takes on chip: cycles of compute and of the port, bytes of the port, tiles, PEs at work."""
+    """What a layer takes on chip: cycles of compute and port, bytes of the port, tiles, PEs at work."""
 
     compute: Integers
     port: Floats
@@ -122,7 +122,9 @@ class OnChip:
         return np.maximum(self.compute, self.port)
 
 
-def on_chip(layer: Layer, mapping: tuple[str, str, str], design: Design, constants: dict[str, float]) -> OnChip:
+def on_chip(
+    layer: Layer, mapping: tuple[str, str, str], design: Design, constants: dict[str, float]
+) -> OnChip:
     one = np.ones_like(design["pes_x"])
     over_pes = dict.fromkeys(("rows", "columns", "channels", "reduction"), one)
     over_lanes = dict(over_pes)
@@ -170,7 +172,7 @@ def working_sets(layers: list[Layer], network_input: int, partial_sum_bytes: flo
 
 
 def simulate(name: str, design: Design) -> dict[str, Any]:
-    """Simulate designs given as values by parameter; return latency, energy, and the share that each check fails.
+    """Simulate designs given as values by parameter; return latency, energy and which checks fail.
 
     The space's own constraints are not looked at, and costs are given for infeasible designs too.
     """
@@ -193,7 +195,7 @@ def simulate(name: str, design: Design) -> dict[str, Any]:
 
     def staged(memory: str) -> Floats:
         entry = constants[f"{memory}_entry_bytes"]
-        return np.minimum(nominal, design[f"{memory}_memory"] * entry / round_trip)
+        return np.asarray(np.minimum(nominal, design[f"{memory}_memory"] * entry / round_trip))
 
     latency = np.full(len(pes), constants["invocation_us"] * 1e-6)
     picojoules, dram_bytes, instructions = np.zeros((3, len(pes)))
@@ -218,7 +220,9 @@ def simulate(name: str, design: Design) -> dict[str, Any]:
         picojoules += layer.macs * (constants["mac_pj"] + energy_of_core)
         picojoules += of_chosen("port_bytes") * of_chosen("pes") * energy_of_pe
 
-    fetched = np.maximum(0, instructions - design["instruction_memory"]) * constants["instruction_entry_bytes"]
+    fetched = (
+        np.maximum(0, instructions - design["instruction_memory"]) * constants["instruction_entry_bytes"]
+    )
     latency += fetched / nominal
     picojoules += (dram_bytes + fetched) * constants["dram_pj_per_byte"]
     on_chip_bytes = pes * (design["pe_memory"] + design["compute_lanes"] * design["core_memory"])

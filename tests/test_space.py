@@ -19,8 +19,8 @@ import prime_fast as pf
 Values = list[list[int | float | str | bool]]
 
 PRIME = pf.DesignSpace.bundled("prime")
-# Published areas in mm2 of the two designs for all nine applications (Kumar et al., ICLR 2022): PRIME's own and
-# the evolutionary search's.
+# Published areas in mm2 of two designs for all nine applications (Kumar et al., ICLR 2022): PRIME's own and
+# that of the evolutionary search.
 PUBLISHED = {
     46.78: [4, 6, 64, 4, 2097152, 131072, 512, 32768, 4096, 30],
     92.05: [4, 8, 128, 6, 1048576, 131072, 2048, 8192, 4096, 30],

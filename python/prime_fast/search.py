@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from prime_fast import _core
-from prime_fast.errors import ConfigurationError
+from prime_fast.errors import ConfigurationError, DataError
 from prime_fast.simulator import Simulator
 from prime_fast.space import DesignSpace
 
@@ -36,6 +36,13 @@ def _positive(**sizes: int) -> None:
     for name, value in sizes.items():
         if value < 1:
             raise ConfigurationError(f"{name} is {value}; it must be at least 1")
+
+
+def _column(what: str, values: ArrayLike) -> NDArray[np.float64]:
+    column = np.asarray(values, dtype=np.float64)
+    if column.ndim != 1:
+        raise DataError(f"{what} must be an array of shape (n_designs,), found shape {column.shape}")
+    return column
 
 
 class GeneticAlgorithm:
@@ -86,10 +93,16 @@ class GeneticAlgorithm:
         Parameters
         ----------
         scores, violations : array_like of shape (n_designs,), float
+
+        Raises
+        ------
+        ConfigurationError
+            If no designs are due, or there are more or fewer than scores.
+        DataError
+            If an array is of another shape, or something in it is NaN; nothing is taken then.
         """
-        scores = np.asarray(scores, dtype=np.float64)
-        violations = np.zeros_like(scores) if violations is None else np.asarray(violations, dtype=np.float64)
-        self.core.tell(scores, violations)
+        told = _column("scores", scores)
+        self.core.tell(told, np.zeros_like(told) if violations is None else _column("violations", violations))
 
     def start_with(self, designs: Ranks) -> int:
         """Propose these designs before any other, those that keep the limits; return how many."""

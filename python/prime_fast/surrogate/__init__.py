@@ -1,7 +1,7 @@
 """The learned cost model: trained on logged designs only, cautious about designs that no log contains.
 
-``train`` fits an ensemble of networks to a `TrainingData` and returns a `Surrogate`, which predicts and scores
-batches for the search. Importing this package imports JAX.
+``train`` fits an ensemble of networks to a `TrainingData` and returns a `Surrogate`, which predicts and
+scores batches for the search. Importing this package imports JAX.
 """
 
 from prime_fast.surrogate.data import TrainingData

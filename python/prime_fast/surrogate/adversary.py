@@ -26,7 +26,7 @@ class Adversary:
     """One genetic algorithm a group of members, which minimises the group's mean prediction.
 
     Designs that the feasibility head rejects are worse than any it accepts, as in the search to come. The
-    networks change under its feet, so the search starts afresh every ``settings.adversarial_restart`` generations.
+    networks change meanwhile, so it starts afresh every ``settings.adversarial_restart`` generations.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Adversary:
         self._searches: list[GeneticAlgorithm] = []
 
     def next_generation(self, networks: Any) -> Int[Array, "members n parameters"]:
-        """Return each member's adversarial designs: the next generation of its group's search on ``networks``."""
+        """Return each member's adversarial designs: the next generation of its group's search."""
         from prime_fast.search import GeneticAlgorithm
 
         size = self._settings.adversarial_population
@@ -75,7 +75,9 @@ class Adversary:
     def _filled(self, ranks: NDArray[np.integer], size: int, group: int) -> NDArray[np.integer]:
         """Return ``size`` designs: those asked, repeated where a small space has no more that are new."""
         if len(ranks) == 0:
-            return self._space.sample(size, self._seed + self._generation * len(self._searches) + group)
+            return self._space.sample(
+                size, (self._seed + self._generation * len(self._searches) + group) % (1 << 63)
+            )
         return ranks[np.arange(size) % len(ranks)]
 
 

@@ -23,7 +23,7 @@ MINIMUM_FEASIBLE = 10
 
 @dataclass(frozen=True)
 class Scale:
-    """The map between a logged quantity and what a network learns: affine, on logarithms if ``logarithmic``."""
+    """The affine map, on logarithms if ``logarithmic``, from a logged quantity to what is learned."""
 
     logarithmic: bool
     mean: float
@@ -68,8 +68,8 @@ class TrainingData:
     ------
     DataError
         If shapes disagree, a rank lies outside its parameter's values, an objective is not positive and
-        finite, fewer than `MINIMUM_FEASIBLE` designs are feasible, they all have one objective, or a metric is
-        infinite somewhere or unknown on all of them.
+        finite, fewer than `MINIMUM_FEASIBLE` designs are feasible, they all have one objective, or a metric
+        is infinite somewhere or unknown on all of them.
     """
 
     space: DesignSpace

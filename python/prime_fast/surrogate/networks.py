@@ -1,7 +1,7 @@
 """The two architectures behind one interface, and the ensemble.
 
-A network takes one `Encoded` design and gives a vector: the standardised logarithm of the objective, the logit
-of being feasible, then one standardised value a learned metric. `vmap` adds the axes of designs and members.
+A network takes one `Encoded` design and gives a vector: the standardised logarithm of the objective, the
+logit of being feasible, then one standardised value a learned metric. `vmap` adds designs and members.
 """
 
 from __future__ import annotations
@@ -129,4 +129,5 @@ def apply_ensemble(
 ) -> Float[Array, "members n outputs"]:
     """Return every member's outputs for one batch of designs."""
     encoded = encoder(ranks)
-    return eqx.filter_vmap(lambda network: jax.vmap(network)(encoded))(networks)
+    outputs: Array = eqx.filter_vmap(lambda network: jax.vmap(network)(encoded))(networks)
+    return outputs

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from prime_fast.errors import ConfigurationError
 
+MOST_LAYERS = 64
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -38,7 +40,7 @@ class TrainingSettings:
     """Steps of the training by which alpha, beta and the share of ``steps`` to go are chosen."""
     batch: int = 256
     """Feasible designs a step; as many infeasible ones are drawn beside them."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
     """AdamW's at the start; it falls to zero along a cosine."""
     weight_decay: float = 1e-4
     feasibility_weight: float = 1.0
@@ -69,13 +71,15 @@ class TrainingSettings:
         if self.architecture not in ("mlp", "transformer"):
             _reject("architecture", self.architecture, "'mlp' or 'transformer'")
         for name in (
-            "width", "depth", "token_width", "blocks", "heads", "feed_forward", "mixtures", "members", "steps",
-            "selection_steps", "batch", "checkpoints", "adversarial_period", "adversarial_restart",
+            "width", "depth", "token_width", "blocks", "heads", "feed_forward", "mixtures", "members",
+            "steps", "selection_steps", "batch", "checkpoints", "adversarial_period", "adversarial_restart",
             "adversarial_population",
         ):  # fmt: skip
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**31 - 1:
-                _reject(name, value, "an integer of at least 1")
+            # Layers are made one by one: a surrogate's file must not be able to ask for a million.
+            most = MOST_LAYERS if name in ("depth", "blocks") else 2**31 - 1
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                _reject(name, value, f"an integer from 1 to {most}")
         for name in ("learning_rate", "weight_decay", "feasibility_weight", "pessimism"):
             _check_number(name, getattr(self, name))
         for name in ("holdout", "gate"):
@@ -101,7 +105,7 @@ class TrainingSettings:
 
     @classmethod
     def preset(cls, budget: str, architecture: str = "mlp") -> TrainingSettings:
-        """Return the settings behind a ``--budget``; ConfigurationError if it or the architecture is unknown."""
+        """Return a budget's settings; ConfigurationError if it or the architecture is unknown."""
         if budget not in PRESETS:
             raise ConfigurationError(f"unknown budget {budget!r}; known: {', '.join(PRESETS)}")
         chosen: Any = {"architecture": architecture}
@@ -141,7 +145,7 @@ def _reject(name: str, value: object, right: str) -> None:
 
 PRESETS: Mapping[str, TrainingSettings] = MappingProxyType(
     {
-        "quick": TrainingSettings(steps=800, selection_steps=400),
+        "quick": TrainingSettings(members=4, steps=1000, selection_steps=500),
         "standard": TrainingSettings(),
         "thorough": TrainingSettings(steps=8000, selection_steps=2000, members=16),
     }

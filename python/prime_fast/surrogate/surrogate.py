@@ -16,7 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.errors import DataError
 from prime_fast.logs.writing import atomic_file
 from prime_fast.surrogate.data import Scale, check_ranks
 from prime_fast.surrogate.features import Encoder
@@ -55,8 +55,8 @@ def ensemble_outputs(
 ) -> Float[Array, "members n outputs"]:
     """Return every member's outputs, computed ``chunk`` designs at a time; n is a multiple of it."""
     if chunk == ranks.shape[0]:
-        return apply_ensemble(networks, encoder, ranks)
-    chunks = ranks.reshape(-1, chunk, ranks.shape[1])
+        return apply_ensemble(networks, encoder, jnp.asarray(ranks))
+    chunks = jnp.asarray(ranks).reshape(-1, chunk, ranks.shape[1])
     outputs = jax.lax.map(lambda part: apply_ensemble(networks, encoder, part), chunks)
     return jnp.moveaxis(outputs, 0, 1).reshape(outputs.shape[1], ranks.shape[0], outputs.shape[3])
 
@@ -206,7 +206,7 @@ class Surrogate:
             with safetensors.safe_open(path, framework="numpy") as file:
                 text = (file.metadata() or {}).get("prime_fast")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (OSError, safetensors.SafetensorError, TypeError, ValueError) as error:
+        except (OSError, safetensors.SafetensorError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{path} is not a readable surrogate: {error}") from None
         try:
             header = json.loads(text) if text is not None else {}
@@ -232,7 +232,7 @@ class Surrogate:
             )
         except KeyError as error:
             raise DataError(f"{path} is not a usable surrogate: its header lacks {error}") from None
-        except (ConfigurationError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise DataError(f"{path} is not a usable surrogate: {error}") from None
 
 

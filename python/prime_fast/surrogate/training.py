@@ -1,7 +1,7 @@
 r"""Training on a log alone, by PRIME's objective for a cost that is minimised.
 
-With x a design, y the standardised logarithm of its cost, f the network's prediction of y and p its probability
-that x is feasible, one member minimises the mean over a batch of
+With x a design, y the standardised logarithm of its cost, f the network's prediction of y and p its
+probability that x is feasible, one member minimises the mean over a batch of
 
     (f(x) - y)^2                                             on feasible designs, as for each learned metric
     + alpha * max(0, mean f(feasible) - f(x))                on adversarial designs
@@ -9,12 +9,13 @@ that x is feasible, one member minimises the mean over a batch of
     + w * (-log p(x)) / 2  and  w * (-log(1 - p(x))) / 2     on feasible and on infeasible designs
 
 The alpha term is PRIME's push, up on adversarial designs and down on the data, and the beta term its push on
-infeasible ones. The first ends where a design is predicted no better than the data on average, the second where it
-is predicted no better than the worst of them: unbounded, they would outgrow the regression. Adversarial designs are
-the generations of a genetic algorithm that minimises the network being trained.
+infeasible ones. The first ends where a design is predicted no better than the data on average, the second
+where it is predicted no better than the worst of them: unbounded, they would outgrow the regression.
+Adversarial designs are the generations of a genetic algorithm that minimises the network being trained.
 
-Alpha, beta and how long to train are chosen on the log: all candidates are trained at once without the best fifth
-of the feasible designs, and ranked by Kendall's tau on that fifth. Then the ensemble is trained on the whole log.
+Alpha, beta and how long to train are chosen on the log: all candidates are trained at once without the best
+fifth of the feasible designs, and ranked by Kendall's tau on that fifth. Then the ensemble is trained on the
+whole log.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 Record = Callable[[dict[str, Any]], None]
 TERMS = ("regression", "feasibility", "adversarial", "infeasible")
 
+SEEDS = 1 << 63
 MINIMUM_FOR_SELECTION = 50
 """With fewer feasible designs the held-out part can't rank candidates: the weakest push is taken."""
 CHUNK_SECONDS = 0.1
@@ -193,7 +195,7 @@ def advance(
             jnp.where(broken, number, carry.diverged),
         )
 
-    trained = jax.lax.fori_loop(start, start + count, step, state._replace(networks=params))
+    trained: State = jax.lax.fori_loop(start, start + count, step, state._replace(networks=params))
     return trained._replace(networks=eqx.combine(trained.networks, static))
 
 
@@ -210,7 +212,8 @@ class _Session:
         should_stop: Callable[[], bool] | None,
         record: Record | None,
     ) -> None:
-        self.data, self.settings, self.seed, self.limits = data, settings, seed, limits
+        # Any integer is a seed; those that generators take are of 64 bits.
+        self.data, self.settings, self.seed, self.limits = data, settings, seed % SEEDS, limits
         self.progress, self.should_stop, self.record = progress, should_stop, record
         self.encoder = Encoder.of(data.space)
         self.objective = Scale.fitted(data.objective[data.feasible])
@@ -225,7 +228,8 @@ class _Session:
         feasible = np.flatnonzero(data.feasible)
         # Worst first: the selection trains on a prefix and judges by the rest.
         self.feasible = feasible[np.argsort(-targets[feasible, 0], kind="stable")]
-        self.infeasible = np.random.default_rng(seed).permutation(np.flatnonzero(~data.feasible))
+        generator = np.random.default_rng(self.seed)
+        self.infeasible = generator.permutation(np.flatnonzero(~data.feasible))
         self.targets = targets
         self.rows = Rows(
             jnp.asarray(_padded(data.ranks[self.feasible].astype(np.int32))),
@@ -233,7 +237,7 @@ class _Session:
             jnp.asarray(_padded(targets[self.feasible])),
             jnp.asarray(_padded(targets[self.infeasible])),
         )
-        self.key = jax.random.key(seed)
+        self.key = jax.random.key(int(generator.integers(1 << 31)))
         self.total = settings.steps
         self.done = 0
 
@@ -378,9 +382,13 @@ class _Session:
 
 
 def _padded(rows: NDArray[Any]) -> NDArray[Any]:
-    """Append zeros up to a power of two, so that logs of like size share a compiled step; none is drawn."""
+    """Append rows up to a power of two, so that logs of like size share a compiled step.
+
+    They teach nothing: they are drawn only where there are no others, and their targets are unknown.
+    """
     size = max(1024, 1 << max(len(rows) - 1, 0).bit_length())
-    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])
+    unknown = np.nan if np.issubdtype(rows.dtype, np.floating) else 0
+    return np.concatenate([rows, np.full((size - len(rows), *rows.shape[1:]), unknown, rows.dtype)])
 
 
 def _auroc(feasible: NDArray[np.float64], infeasible: NDArray[np.float64]) -> float:

@@ -731,6 +731,58 @@ proptest! {
 }
 
 #[test]
+fn metrics_of_metrics_of_few_and_of_many_designs() {
+    let text = format!(
+        r#"
+        {}
+        [[metric]]
+        name = "few"
+        expression = "p0 * 2 - 1"
+        [[metric]]
+        name = "many"
+        expression = "p0 * p1 + few"
+        [[metric]]
+        name = "flat"
+        expression = "7 / 2"
+        [[metric]]
+        name = "top"
+        expression = "many // (p2 + 1) - flat * few"
+        [[metric]]
+        name = "nowhere"
+        expression = "(top - top) / (p2 - p2)"
+        [[constraint]]
+        name = "reachable"
+        expression = "top >= p2 or few < 9"
+        "#,
+        integers(&[400, 300, 5])
+    );
+    let space = space(&text);
+    let positions =
+        ["few", "many", "flat", "top", "nowhere"].map(|name| space.metric_position(name).unwrap());
+    let mut broken = 0;
+    for index in (0..space.size() as u64).step_by(997) {
+        let mut ranks = [0_u16; 3];
+        space.ranks_of(index, &mut ranks);
+        let [p0, p1, p2] = ranks.map(f64::from);
+        let few = p0 * 2.0 - 1.0;
+        let many = p0 * p1 + few;
+        let top = (many / (p2 + 1.0)).floor() - 3.5 * few;
+        let found = positions.map(|position| space.metric(position, &ranks));
+        assert_eq!(found[..4], [few, many, 3.5, top], "{ranks:?}");
+        assert!(found[4].is_nan());
+        let reachable = top >= p2 || few < 9.0;
+        assert_eq!(space.check(&ranks), if reachable { None } else { Some(0) }, "{ranks:?}");
+        broken += usize::from(!reachable);
+        let limits = [(positions[3], 2000.0), (positions[0], 500.0)];
+        let kept = reachable && top <= 2000.0 && few <= 500.0;
+        assert_eq!(space.violation(&ranks, &limits) == 0.0, kept, "{ranks:?}");
+        // NaN is no proof of keeping a limit.
+        assert!(space.violation(&ranks, &[(positions[4], 1.0)]) >= 1.0);
+    }
+    assert!((10..300).contains(&broken), "{broken}");
+}
+
+#[test]
 fn errors_in_files_name_the_place_and_what_would_be_right() {
     let with = |parameter: &str| format!("name = \"s\"\n[[parameter]]\n{parameter}\n");
     let one = "name = 'a'\nvalues = [1, 2]\n";

@@ -31,11 +31,11 @@
 //! # On-chip residence
 //! Activations between layers stay on chip: the PE memories together must hold a layer's input, its outputs (as
 //! 32-bit partial sums where there are weights), and every tensor that a later layer still needs; carried state
-//! counts where it is read. What the largest
-//! such working set leaves free caches weights across inferences: of all weights the same share in every layer, so
-//! that what must be streamed is spread evenly. A lane's core memory must hold, double-buffered, a 4-channel slice
-//! of the kernel window (4 x window bytes, or R where that is less) for each of its cores. A design that breaks
-//! either is rejected, with the first layer that needs the most and both sizes; constraints of the space go first.
+//! counts where it is read. What the largest such working set leaves free caches weights across inferences: of
+//! all weights the same share in every layer, so that what must be streamed is spread evenly. A lane's core
+//! memory must hold, double-buffered, a 4-channel slice of the kernel window (4 x window bytes, or R where that
+//! is less) for each of its cores. A design that breaks either is rejected, with the first layer that needs the
+//! most and both sizes; constraints of the space go first.
 //!
 //! # Bandwidth and instructions
 //! The bandwidth of weights and of activations is the nominal one times an efficiency, or what their staging

@@ -1,0 +1,194 @@
+"""The parts of PRIME's objective: inputs, every term's gradient and sign, the adversarial designs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from prime_fast.search import minimize
+from prime_fast.space import DesignSpace
+from prime_fast.surrogate import Surrogate, TrainingData, TrainingSettings, train, training
+from prime_fast.surrogate.adversary import Adversary
+from prime_fast.surrogate.features import Encoder
+from prime_fast.surrogate.networks import OBJECTIVE, apply_ensemble, build_ensemble
+from prime_fast.surrogate.training import TERMS, _Batch, member_losses
+
+PRIME = DesignSpace.bundled("prime")
+TINY = TrainingSettings(
+    width=32, members=2, steps=200, batch=64, alphas=(0.0,), betas=(0.0,), checkpoints=1, adversarial_period=5,
+    adversarial_population=32,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    """A log of the template's space under a made-up cost; designs with little memory are infeasible."""
+    ranks = PRIME.sample(800, 0)
+    numbers = ranks.astype(float)
+    cost = np.exp(6.0 - 0.3 * numbers[:, :4].sum(axis=1) + 0.1 * np.abs(numbers[:, 5] - 4.0))
+    good = numbers[:, 4] + numbers[:, 0] > 4
+    return TrainingData(PRIME, ranks, np.where(good, cost, np.nan), good)
+
+
+def test_inputs_are_one_hot_and_carry_order_and_scale() -> None:
+    space = DesignSpace.from_toml(
+        """
+        name = "kinds"
+        [[parameter]]
+        name = "powers"
+        values = [1, 2, 4, 8]
+        [[parameter]]
+        name = "flag"
+        values = [0, 1]
+        [[parameter]]
+        name = "order"
+        kind = "categorical"
+        values = ["a", "b", "c"]
+        [[parameter]]
+        name = "constant"
+        values = [32]
+        """
+    )
+    ranks = space.ranks(np.arange(space.size, dtype=np.uint64))
+    encoded = Encoder.of(space)(jnp.asarray(ranks))
+    one_hot = np.asarray(encoded.one_hot)
+    assert one_hot.shape == (24, 4 + 2 + 3 + 1)
+    assert set(np.unique(one_hot)) == {0.0, 1.0}
+    starts = [0, 4, 6, 9, 10]
+    for parameter, (start, end) in enumerate(pairwise(starts)):
+        np.testing.assert_array_equal(one_hot[:, start:end].argmax(axis=1), ranks[:, parameter])
+        np.testing.assert_array_equal(one_hot[:, start:end].sum(axis=1), 1.0)
+        np.testing.assert_array_equal(encoded.columns[:, parameter], ranks[:, parameter] + start)
+    numeric = np.asarray(encoded.numeric)
+    powers = [numeric[ranks[:, 0] == rank, 0][0] for rank in range(4)]
+    np.testing.assert_allclose(np.diff(powers), np.diff(powers)[0], rtol=1e-5)
+    assert powers[0] < powers[1]
+    np.testing.assert_allclose(np.unique(numeric[:, 1]), [-1.0, 1.0], rtol=1e-5)
+    assert (numeric[:, 2:] == 0.0).all()
+
+
+def _terms(architecture: Any) -> tuple[Any, Any]:
+    """Return one network and the function from a network to its four weighted loss terms."""
+    settings = TrainingSettings(architecture=architecture, width=16, token_width=8, heads=2, feed_forward=16)
+    encoder = Encoder.of(PRIME)
+    ensemble = build_ensemble(encoder, 3, settings, jax.random.key(0), 1)
+    network = jax.tree_util.tree_map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, ensemble)
+    good, bad, adversarial = (encoder(jnp.asarray(PRIME.sample(32, seed))) for seed in range(3))
+    targets = jax.random.normal(jax.random.key(1), (32, 2)).at[:5, 1].set(jnp.nan)
+    batch = _Batch(good, targets, bad, targets, jnp.asarray(True), jnp.asarray(3.0))
+
+    def terms(network: Any) -> Any:
+        one = jnp.asarray(1.0)
+        return member_losses(network, one, one, adversarial, batch, 1.0)[1]
+
+    return network, terms
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "transformer"])
+def test_every_term_of_the_loss_has_a_finite_gradient_that_is_not_zero(architecture: str) -> None:
+    network, terms = _terms(architecture)
+    assert terms(network).shape == (len(TERMS),)
+    for place in range(len(TERMS)):
+        gradient = eqx.filter_grad(lambda net, place=place: terms(net)[place])(network)
+        leaves = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(gradient)]
+        assert all(np.isfinite(leaf).all() for leaf in leaves)
+        assert max(np.abs(leaf).max() for leaf in leaves) > 1e-6, TERMS[place]
+
+
+def test_adversarial_designs_are_distinct_designs_of_the_space_within_the_limits() -> None:
+    settings = replace(TINY, adversarial_restart=3)
+    encoder = Encoder.of(PRIME)
+    networks = build_ensemble(encoder, 2, settings, jax.random.key(0), 4)
+    adversary = Adversary(PRIME, encoder, settings, {"area_mm2": 29.0}, np.array([0, 1, 0, 1]), seed=1)
+    best = []
+    for _ in range(6):
+        designs = np.asarray(adversary.next_generation(networks))
+        assert designs.shape == (4, 32, 10)
+        np.testing.assert_array_equal(designs[0], designs[2])
+        for group in designs[:2]:
+            assert len(np.unique(group, axis=0)) == 32
+            assert ((group >= 0) & (group < PRIME.cardinalities)).all()
+            assert (PRIME.metric("area_mm2", group.astype(np.uint8)) <= 29.0).all()
+            one_hot = np.asarray(encoder(jnp.asarray(group)).one_hot)
+            np.testing.assert_array_equal(one_hot.sum(axis=1), 10.0)
+        outputs = np.asarray(apply_ensemble(networks, encoder, jnp.asarray(designs[0])))
+        best.append(outputs[[0, 2], :, OBJECTIVE].mean(axis=0).mean())
+    assert not np.array_equal(designs[0], designs[1])
+    # The search optimises within a life; after three generations it starts afresh.
+    assert best[2] < best[0]
+    assert best[5] < best[3]
+
+
+def test_a_space_smaller_than_a_generation_still_gives_full_batches() -> None:
+    space = DesignSpace.from_toml('name = "small"\n[[parameter]]\nname = "a"\nvalues = [1, 2, 3]\n')
+    encoder = Encoder.of(space)
+    networks = build_ensemble(encoder, 2, TINY, jax.random.key(0), 2)
+    adversary = Adversary(space, encoder, TINY, {}, np.array([0, 0]), seed=0)
+    for _ in range(3):
+        designs = np.asarray(adversary.next_generation(networks))
+        assert designs.shape == (2, 32, 1)
+        assert (designs < 3).all()
+
+
+def test_alpha_raises_predictions_on_adversarial_designs(data: TrainingData) -> None:
+    plain = train(data, TINY, seed=0)
+    pushed = train(data, replace(TINY, alphas=(0.3,)), seed=0)
+    adversarial = minimize(PRIME, plain.search_score, evaluations=3000, keep=64).designs
+    logged = data.ranks[data.feasible]
+
+    def gap(surrogate: Surrogate) -> float:
+        below = np.log(surrogate.predict(adversarial).objective).mean()
+        return float(below - np.log(surrogate.predict(logged).objective).mean())
+
+    assert gap(pushed) > gap(plain) + 0.1
+
+
+def test_beta_raises_predictions_on_infeasible_designs_only_up_to_the_worst_logged(
+    data: TrainingData,
+) -> None:
+    plain = train(data, TINY, seed=0)
+    pushed = train(data, replace(TINY, betas=(0.3,)), seed=0)
+    bad = data.ranks[~data.feasible]
+    before, after = (np.log(surrogate.predict(bad).objective) for surrogate in (plain, pushed))
+    assert after.mean() > before.mean() + 0.5
+    assert after.mean() < np.log(np.nanmax(data.objective)) + 1.0
+
+
+def test_a_strong_push_does_not_diverge(data: TrainingData) -> None:
+    surrogate = train(data, replace(TINY, alphas=(100.0,), betas=(100.0,)), seed=0)
+    assert np.isfinite(np.log(surrogate.predict(PRIME.sample(500, 1)).objective)).all()
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "transformer"])
+def test_no_dtype_is_promoted_by_accident(
+    architecture: Any, data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = training._optimiser
+
+    def lenient(settings: TrainingSettings) -> optax.GradientTransformation:
+        """Optax itself relies on promotion."""
+        optimiser = build(settings)
+
+        def update(*arguments: Any) -> Any:
+            with jax.numpy_dtype_promotion("standard"):
+                return optimiser.update(*arguments)
+
+        return optax.GradientTransformation(optimiser.init, update)
+
+    monkeypatch.setattr(training, "_optimiser", lenient)
+    settings = replace(
+        TINY, architecture=architecture, token_width=8, heads=2, feed_forward=16, steps=4, alphas=(0.1,),
+        betas=(0.1,),
+    )  # fmt: skip
+    metrics = {"power_w": np.where(data.feasible, 1.0, np.nan)}
+    with jax.numpy_dtype_promotion("strict"):
+        surrogate = train(replace(data, metrics=metrics), settings, seed=0)
+        assert np.isfinite(surrogate.predict(data.ranks).objective).all()
