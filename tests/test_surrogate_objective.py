@@ -23,8 +23,8 @@ from prime_fast.surrogate.training import TERMS, _Batch, member_losses
 
 PRIME = DesignSpace.bundled("prime")
 TINY = TrainingSettings(
-    width=32, members=2, steps=200, batch=64, alphas=(0.0,), betas=(0.0,), checkpoints=1, adversarial_period=5,
-    adversarial_population=32,
+    width=32, members=2, steps=200, batch=64, alphas=(0.0,), betas=(0.0,), checkpoints=1,
+    adversarial_period=5, adversarial_population=32,
 )  # fmt: skip
 
 
@@ -77,15 +77,17 @@ def test_inputs_are_one_hot_and_carry_order_and_scale() -> None:
 
 def _terms(architecture: Any) -> tuple[Any, Any]:
     """Return one network and the function from a network to its four weighted loss terms."""
-    settings = TrainingSettings(architecture=architecture, width=16, token_width=8, heads=2, feed_forward=16)
+    settings = TrainingSettings(
+        architecture=architecture, width=16, token_width=8, blocks=1, heads=2, feed_forward=16
+    )
     encoder = Encoder.of(PRIME)
-    ensemble = build_ensemble(encoder, 3, settings, jax.random.key(0), 1)
+    ensemble = build_ensemble(encoder, 3, settings, jax.random.split(jax.random.key(0), 1))
     network = jax.tree_util.tree_map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, ensemble)
     good, bad, adversarial = (encoder(jnp.asarray(PRIME.sample(32, seed))) for seed in range(3))
     targets = jax.random.normal(jax.random.key(1), (32, 2)).at[:5, 1].set(jnp.nan)
-    batch = _Batch(good, targets, bad, targets, jnp.asarray(True), jnp.asarray(3.0))
 
-    def terms(network: Any) -> Any:
+    def terms(network: Any, adversarial: Any = adversarial, worst: float = 3.0) -> Any:
+        batch = _Batch(good, targets, bad, targets, jnp.asarray(True), jnp.asarray(worst))
         one = jnp.asarray(1.0)
         return member_losses(network, one, one, adversarial, batch, 1.0)[1]
 
@@ -95,21 +97,30 @@ def _terms(architecture: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("architecture", ["mlp", "transformer"])
 def test_every_term_of_the_loss_has_a_finite_gradient_that_is_not_zero(architecture: str) -> None:
     network, terms = _terms(architecture)
-    assert terms(network).shape == (len(TERMS),)
-    for place in range(len(TERMS)):
-        gradient = eqx.filter_grad(lambda net, place=place: terms(net)[place])(network)
-        leaves = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(gradient)]
-        assert all(np.isfinite(leaf).all() for leaf in leaves)
-        assert max(np.abs(leaf).max() for leaf in leaves) > 1e-6, TERMS[place]
+    slopes = eqx.filter_jit(eqx.filter_jacrev(terms))(network)
+    leaves = [np.asarray(leaf).reshape(len(TERMS), -1) for leaf in jax.tree_util.tree_leaves(slopes)]
+    gradients = np.concatenate(leaves, axis=1)
+    assert np.isfinite(gradients).all()
+    assert (np.abs(gradients).max(axis=1) > 1e-6).all()
+
+
+def test_a_push_ends_at_its_bound() -> None:
+    network, terms = _terms("mlp")
+    good = Encoder.of(PRIME)(jnp.asarray(PRIME.sample(32, 0)))
+    dearest = jnp.argmax(jax.vmap(network)(good)[:, OBJECTIVE])
+    dear = jax.tree_util.tree_map(lambda leaf: leaf[dearest][None], good)
+    bounded = terms(network, adversarial=dear, worst=-100.0)
+    assert bounded[TERMS.index("adversarial")] == 0.0
+    assert bounded[TERMS.index("infeasible")] == 0.0
 
 
 def test_adversarial_designs_are_distinct_designs_of_the_space_within_the_limits() -> None:
-    settings = replace(TINY, adversarial_restart=3)
+    settings = replace(TINY, adversarial_restart=8, gate=0.0)
     encoder = Encoder.of(PRIME)
-    networks = build_ensemble(encoder, 2, settings, jax.random.key(0), 4)
+    networks = build_ensemble(encoder, 2, settings, jax.random.split(jax.random.key(0), 4))
     adversary = Adversary(PRIME, encoder, settings, {"area_mm2": 29.0}, np.array([0, 1, 0, 1]), seed=1)
     best = []
-    for _ in range(6):
+    for _ in range(16):
         designs = np.asarray(adversary.next_generation(networks))
         assert designs.shape == (4, 32, 10)
         np.testing.assert_array_equal(designs[0], designs[2])
@@ -122,15 +133,16 @@ def test_adversarial_designs_are_distinct_designs_of_the_space_within_the_limits
         outputs = np.asarray(apply_ensemble(networks, encoder, jnp.asarray(designs[0])))
         best.append(outputs[[0, 2], :, OBJECTIVE].mean(axis=0).mean())
     assert not np.array_equal(designs[0], designs[1])
-    # The search optimises within a life; after three generations it starts afresh.
-    assert best[2] < best[0]
-    assert best[5] < best[3]
+    # The search optimises within a life; after eight generations it starts afresh.
+    assert best[7] < best[0]
+    assert best[15] < best[8]
+    assert best[7] < best[8]
 
 
 def test_a_space_smaller_than_a_generation_still_gives_full_batches() -> None:
     space = DesignSpace.from_toml('name = "small"\n[[parameter]]\nname = "a"\nvalues = [1, 2, 3]\n')
     encoder = Encoder.of(space)
-    networks = build_ensemble(encoder, 2, TINY, jax.random.key(0), 2)
+    networks = build_ensemble(encoder, 2, TINY, jax.random.split(jax.random.key(0), 2))
     adversary = Adversary(space, encoder, TINY, {}, np.array([0, 0]), seed=0)
     for _ in range(3):
         designs = np.asarray(adversary.next_generation(networks))
@@ -151,15 +163,12 @@ def test_alpha_raises_predictions_on_adversarial_designs(data: TrainingData) -> 
     assert gap(pushed) > gap(plain) + 0.1
 
 
-def test_beta_raises_predictions_on_infeasible_designs_only_up_to_the_worst_logged(
-    data: TrainingData,
-) -> None:
+def test_beta_raises_predictions_on_infeasible_designs(data: TrainingData) -> None:
     plain = train(data, TINY, seed=0)
     pushed = train(data, replace(TINY, betas=(0.3,)), seed=0)
     bad = data.ranks[~data.feasible]
     before, after = (np.log(surrogate.predict(bad).objective) for surrogate in (plain, pushed))
     assert after.mean() > before.mean() + 0.5
-    assert after.mean() < np.log(np.nanmax(data.objective)) + 1.0
 
 
 def test_a_strong_push_does_not_diverge(data: TrainingData) -> None:
@@ -173,9 +182,9 @@ def test_no_dtype_is_promoted_by_accident(
 ) -> None:
     build = training._optimiser
 
-    def lenient(settings: TrainingSettings) -> optax.GradientTransformation:
+    def lenient(weight_decay: float) -> optax.GradientTransformation:
         """Optax itself relies on promotion."""
-        optimiser = build(settings)
+        optimiser = build(weight_decay)
 
         def update(*arguments: Any) -> Any:
             with jax.numpy_dtype_promotion("standard"):
@@ -185,8 +194,8 @@ def test_no_dtype_is_promoted_by_accident(
 
     monkeypatch.setattr(training, "_optimiser", lenient)
     settings = replace(
-        TINY, architecture=architecture, token_width=8, heads=2, feed_forward=16, steps=4, alphas=(0.1,),
-        betas=(0.1,),
+        TINY, architecture=architecture, token_width=8, blocks=1, heads=2, feed_forward=16, steps=4,
+        alphas=(0.1,), betas=(0.1,),
     )  # fmt: skip
     metrics = {"power_w": np.where(data.feasible, 1.0, np.nan)}
     with jax.numpy_dtype_promotion("strict"):

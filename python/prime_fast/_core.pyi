@@ -4,7 +4,7 @@ from typing import Any, TypeAlias, TypedDict, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Application", "DesignSpace", "Genetic", "Simulator", "__VERSION__", "minimize"]
+__all__ = ["__VERSION__", "Application", "DesignSpace", "Genetic", "Simulator", "minimize"]
 
 __VERSION__: str
 

@@ -107,14 +107,10 @@ class Transformer(Network):
         return jax.nn.softmax(self.gate(pooled)) @ self.heads(pooled).reshape(-1, self.outputs)
 
 
-def build_ensemble(
-    encoder: Encoder, outputs: int, settings: TrainingSettings, key: PRNGKeyArray, members: int
-) -> Any:
-    """Return ``members`` networks as one `Network` whose arrays have a leading axis of members."""
+def build_ensemble(encoder: Encoder, outputs: int, settings: TrainingSettings, keys: PRNGKeyArray) -> Any:
+    """Return one network a key, as one `Network` whose arrays have a leading axis of members."""
     kind = MLP if settings.architecture == "mlp" else Transformer
-    return eqx.filter_vmap(lambda member: kind(encoder, outputs, settings, member))(
-        jax.random.split(key, members)
-    )
+    return eqx.filter_vmap(lambda key: kind(encoder, outputs, settings, key))(keys)
 
 
 def apply_network(

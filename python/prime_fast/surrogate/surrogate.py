@@ -269,7 +269,11 @@ def _restored(
     """Return an ensemble of the given shape with the tensors' values; DataError unless they fit exactly."""
     # Shapes only: a file that promises a giant network must not get memory for it.
     template = eqx.filter_eval_shape(
-        build_ensemble, encoder, outputs, settings, jax.eval_shape(lambda: jax.random.key(0)), members
+        build_ensemble,
+        encoder,
+        outputs,
+        settings,
+        jax.eval_shape(lambda: jax.random.split(jax.random.key(0), members)),
     )
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     expected = {

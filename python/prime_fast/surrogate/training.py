@@ -83,6 +83,15 @@ class Terms(NamedTuple):
     """Steps after which the learning rate is zero."""
 
 
+class StepSettings(NamedTuple):
+    """The settings that a compiled step holds as constants; any other may change without a compilation."""
+
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    feasibility_weight: float
+
+
 class State(NamedTuple):
     """What training changes."""
 
@@ -143,9 +152,9 @@ def member_losses(
     return terms.sum(), terms
 
 
-def _optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
+def _optimiser(weight_decay: float) -> optax.GradientTransformation:
     """Return AdamW less its learning rate, which follows a horizon that is known only when the step runs."""
-    return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(settings.weight_decay))
+    return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(weight_decay))
 
 
 @eqx.filter_jit
@@ -158,10 +167,10 @@ def advance(
     start: Int[Array, ""],
     count: Int[Array, ""],
     encoder: Encoder,
-    settings: TrainingSettings,
+    settings: StepSettings,
 ) -> State:
     """Train ``count`` steps from step ``start``; batches depend on the key and the step's number alone."""
-    optimiser = _optimiser(settings)
+    optimiser = _optimiser(settings.weight_decay)
     schedule = optax.cosine_decay_schedule(settings.learning_rate, decay_steps=1)
     params, static = eqx.partition(state.networks, eqx.is_inexact_array)
     adversarial = None if pool is None else encoder(pool)
@@ -259,11 +268,13 @@ class _Session:
         """Return an ensemble trained for ``steps`` of ``horizon``; member m takes candidate m, in turn."""
         settings = self.settings
         key = jax.random.fold_in(self.key, 0 if phase == "selection" else 1)
-        networks = build_ensemble(self.encoder, METRICS + len(self.metrics), settings, key, members)
+        # Members of one round differ in their candidate alone, so that candidates are compared fairly.
+        keys = jax.random.split(key, -(-members // len(candidates)))[np.arange(members) // len(candidates)]
+        networks = build_ensemble(self.encoder, METRICS + len(self.metrics), settings, keys)
         params = eqx.filter(networks, eqx.is_inexact_array)
         state = State(
             networks,
-            jax.vmap(_optimiser(settings).init)(params),
+            jax.vmap(_optimiser(settings.weight_decay).init)(params),
             jnp.zeros((members, len(TERMS))),
             jnp.asarray(-1, jnp.int32),
         )
@@ -280,6 +291,9 @@ class _Session:
         adversary = None
         if (pairs[:, 0] > 0.0).any():
             adversary = Adversary(self.data.space, self.encoder, settings, self.limits, groups, self.seed)
+        constants = StepSettings(
+            settings.batch, settings.learning_rate, settings.weight_decay, settings.feasibility_weight
+        )
         marks = {round(horizon * (1 + n) / settings.checkpoints) for n in range(settings.checkpoints)}
         period = max(1, horizon // RECORDS)
         pool, step, recorded, length = None, 0, 0, 1
@@ -294,7 +308,7 @@ class _Session:
             count = min(length, min(stops) - step)
             began = time.perf_counter()
             first, length_now = jnp.asarray(step, jnp.int32), jnp.asarray(count, jnp.int32)
-            state = advance(state, self.rows, terms, pool, key, first, length_now, self.encoder, settings)
+            state = advance(state, self.rows, terms, pool, key, first, length_now, self.encoder, constants)
             state.diverged.block_until_ready()
             # Where a chunk ends changes nothing in the result, so its length may follow the clock.
             seconds = time.perf_counter() - began
@@ -366,17 +380,13 @@ class _Session:
 
         self.train("selection", candidates, members, trained, infeasible, steps, steps, judge)
         best = max(result["tau"] for result in found)
-        # Kendall's standard error of unrelated rankings: a stronger push must win by more than that.
+        # Kendall's standard error of unrelated rankings: a stronger push, or less training, must win by more.
         error = np.sqrt(2.0 * (2.0 * held + 5.0) / (9.0 * held * (held - 1.0)))
-        for pair in candidates:
-            chosen = max(
-                (result for result in found if (result["alpha"], result["beta"]) == pair),
-                key=lambda result: result["tau"],
-            )
-            if chosen["tau"] >= best - error:
-                break
+        near = [result for result in found if result["tau"] >= best - error]
+        push = {pair: strength for strength, pair in enumerate(candidates)}
+        chosen = min(near, key=lambda result: (push[result["alpha"], result["beta"]], -result["share"]))
         reason = (
-            f"the weakest push within {error:.3f} of the highest tau on the {held} best designs, held out"
+            f"weakest push, then longest training, within {error:.3f} of the highest tau ({held} held out)"
         )
         return {**chosen, "reason": reason}
 
