@@ -64,7 +64,9 @@ from prime_fast.cli.options import Assignment, progress_bar
     "--surrogate",
     "architecture",
     type=click.Choice(["mlp", "transformer"]),
-    help="Network; the budget's own by default.",
+    default="mlp",
+    show_default=True,
+    help="Network; the transformer is the published one and takes minutes.",
 )
 @click.option("--seed", default=0, show_default=True, help="Same seed, same proposals.")
 @click.option("--threads", type=int, help="Threads of the simulator; all processors by default.")

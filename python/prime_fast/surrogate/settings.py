@@ -112,7 +112,7 @@ class TrainingSettings:
         settings = dataclasses.replace(PRESETS[budget], **chosen)
         if architecture == "mlp":
             return settings
-        # A transformer costs about twenty times as much a step and needs fewer of them to fit as well.
+        # A transformer costs far more a step: fewer members and steps, at the price of its fit.
         steps = settings.steps // 4
         return dataclasses.replace(settings, members=2, steps=steps, selection_steps=steps // 2)
 
