@@ -18,8 +18,8 @@ from prime_fast.logs import Log, bundled_log, read_log
 from prime_fast.logs.log import did_you_mean
 from prime_fast.run_directory import RunDirectory
 from prime_fast.search import SearchResult, minimize
-from prime_fast.simulator import Simulator
 from prime_fast.space import DesignSpace
+from prime_fast.verification import EDGE_TPU_V1, reference_designs, simulators_for, verify
 from prime_fast.workload import application_names
 
 if TYPE_CHECKING:
@@ -35,23 +35,8 @@ Progress = Callable[[str, int, int], None]
 DEFAULT_APPLICATION = "MobileNetV2"
 # The area that PRIME names for the Edge TPU, and so the limit for a part that is to replace it.
 DEFAULT_LIMITS = {"area_mm2": 27.0}
-SIMULATED = ("latency_us", "energy_uj")
 SEARCH_EVALUATIONS: dict[str, int] = {"quick": 30_000, "standard": 100_000, "thorough": 400_000}
 SEARCH_BATCH = 4096
-
-# Class V1 of arXiv 2102.10423 in PRIME's terms; its 17 GB/s are 16 in this space.
-EDGE_TPU_V1 = {
-    "pes_x": 4,
-    "pes_y": 4,
-    "cores": 64,
-    "compute_lanes": 4,
-    "pe_memory": 2_097_152,
-    "core_memory": 32_768,
-    "activation_memory": 1024,
-    "instruction_memory": 16_384,
-    "parameter_memory": 16_384,
-    "dram_bandwidth": 16,
-}
 
 
 @dataclass(frozen=True)
@@ -321,12 +306,12 @@ def _run(
     start = time.perf_counter()
     limits = known | learned
     table = _predictions(surrogates, found, objective, limits)
-    simulators = _simulators(names, space, objective)
+    simulators = simulators_for(names, space, objective)
     queries = {"before_proposals": 0, "proposals": 0, "references": 0}
     if simulators:
-        table = table.hstack(_verify(simulators, found.designs, objective, threads))
+        table = table.hstack(verify(simulators, found.designs, objective, threads))
         queries["proposals"] = len(found.designs) * len(simulators)
-    references = _references(names, logs, simulators, space, objective, limits, threads)
+    references = reference_designs(names, logs, simulators, space, objective, limits, threads)
     queries["references"] = sum(name == "Edge TPU V1" for name in references["design"]) * len(simulators)
     seconds["verification"] = time.perf_counter() - start
     return OptimizeResult(
@@ -481,73 +466,6 @@ def _predictions(
             )
     number = pl.Series("proposal", np.arange(1, len(designs) + 1))
     return space.frame(designs).insert_column(0, number).hstack(pl.DataFrame(columns))
-
-
-def _simulators(names: list[str], space: DesignSpace, objective: str) -> list[Simulator]:
-    """Return a simulator an application; none where the template's doesn't know the objective."""
-    if (
-        objective not in SIMULATED
-        or set(EDGE_TPU_V1) - set(space.names)
-        or "area_mm2" not in space.metric_names
-    ):
-        return []
-    return [Simulator(name, space) for name in names]
-
-
-def _verify(simulators: list[Simulator], designs: Ranks, objective: str, threads: int | None) -> pl.DataFrame:
-    """Simulate each design once an application; the objective is the geometric mean over applications."""
-    scores = [simulator.score(designs, threads) for simulator in simulators]
-    values = np.exp(np.mean([np.log(getattr(score, objective)) for score in scores], axis=0))
-    feasible = np.all([score.feasible for score in scores], axis=0)
-    told = zip(*(simulator.explain(designs) for simulator in simulators), strict=True)
-    reasons = [next((reason for reason in reasons if reason is not None), None) for reasons in told]
-    return pl.DataFrame(
-        {
-            f"simulated_{objective}": pl.Series(values, nan_to_null=True),
-            "feasible": feasible,
-            "reason": pl.Series(reasons, dtype=pl.String),
-        }
-    )
-
-
-def _references(
-    names: list[str],
-    logs: list[Log],
-    simulators: list[Simulator],
-    space: DesignSpace,
-    objective: str,
-    limits: Mapping[str, float],
-    threads: int | None,
-) -> pl.DataFrame:
-    """Return the best logged design and, in the template's space, the Edge TPU V1."""
-    rows: list[dict[str, Any]] = []
-    if len(logs) == 1 and (best := logs[0].best(limits)) is not None:
-        rows.append({"design": "best logged", **{name: best[name] for name in (*space.names, objective)}})
-        rows[-1] |= {name: best.get(name) for name in limits}
-    for position, log in enumerate(logs if len(logs) > 1 else []):
-        best = log.best(limits)
-        if best is None or not simulators:
-            continue
-        designs = space.designs([best])
-        verified = _verify(simulators, designs, objective, threads).row(0, named=True)
-        rows.append(
-            {"design": f"best logged, {names[position]}", **{name: best[name] for name in space.names}}
-        )
-        rows[-1] |= {objective: verified[f"simulated_{objective}"]}
-        rows[-1] |= {name: best.get(name) for name in limits}
-    if simulators and all(
-        EDGE_TPU_V1[name] in values
-        for name, values in zip(space.names, space.values, strict=True)
-        if name in EDGE_TPU_V1
-    ):
-        designs = space.designs([EDGE_TPU_V1])
-        verified = _verify(simulators, designs, objective, threads).row(0, named=True)
-        rows.append({"design": "Edge TPU V1", **EDGE_TPU_V1, objective: verified[f"simulated_{objective}"]})
-        rows[-1] |= {
-            name: float(space.metric(name, designs)[0]) for name in limits if name in space.metric_names
-        }
-    schema = ["design", *space.names, objective, *(name for name in limits if name != objective)]
-    return pl.DataFrame(rows, schema=schema if not rows else None, infer_schema_length=None).select(schema)
 
 
 __all__ = ["DEFAULT_LIMITS", "EDGE_TPU_V1", "OptimizeResult", "optimize"]

@@ -1,0 +1,100 @@
+"""What the simulator says once the proposals are made: their true figures, and those of reference designs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from prime_fast.simulator import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from prime_fast.logs import Log
+    from prime_fast.space import DesignSpace, Ranks
+
+# Objectives that the simulator gives.
+SIMULATED = ("latency_us", "energy_uj")
+
+# Class V1 of arXiv 2102.10423 in PRIME's terms; its 17 GB/s are 16 in this space.
+EDGE_TPU_V1 = {
+    "pes_x": 4,
+    "pes_y": 4,
+    "cores": 64,
+    "compute_lanes": 4,
+    "pe_memory": 2_097_152,
+    "core_memory": 32_768,
+    "activation_memory": 1024,
+    "instruction_memory": 16_384,
+    "parameter_memory": 16_384,
+    "dram_bandwidth": 16,
+}
+
+
+def simulators_for(names: list[str], space: DesignSpace, objective: str) -> list[Simulator]:
+    """Return a simulator an application; none where the template's doesn't know the objective."""
+    if (
+        objective not in SIMULATED
+        or set(EDGE_TPU_V1) - set(space.names)
+        or "area_mm2" not in space.metric_names
+    ):
+        return []
+    return [Simulator(name, space) for name in names]
+
+
+def verify(simulators: list[Simulator], designs: Ranks, objective: str, threads: int | None) -> pl.DataFrame:
+    """Simulate each design once an application; the objective is the geometric mean over applications."""
+    scores = [simulator.score(designs, threads) for simulator in simulators]
+    values = np.exp(np.mean([np.log(getattr(score, objective)) for score in scores], axis=0))
+    feasible = np.all([score.feasible for score in scores], axis=0)
+    told = zip(*(simulator.explain(designs) for simulator in simulators), strict=True)
+    reasons = [next((reason for reason in reasons if reason is not None), None) for reasons in told]
+    return pl.DataFrame(
+        {
+            f"simulated_{objective}": pl.Series(values, nan_to_null=True),
+            "feasible": feasible,
+            "reason": pl.Series(reasons, dtype=pl.String),
+        }
+    )
+
+
+def reference_designs(
+    names: list[str],
+    logs: list[Log],
+    simulators: list[Simulator],
+    space: DesignSpace,
+    objective: str,
+    limits: Mapping[str, float],
+    threads: int | None,
+) -> pl.DataFrame:
+    """Return the best logged design and, in the template's space, the Edge TPU V1."""
+    rows: list[dict[str, Any]] = []
+    if len(logs) == 1 and (best := logs[0].best(limits)) is not None:
+        rows.append({"design": "best logged", **{name: best[name] for name in (*space.names, objective)}})
+        rows[-1] |= {name: best.get(name) for name in limits}
+    for position, log in enumerate(logs if len(logs) > 1 else []):
+        best = log.best(limits)
+        if best is None or not simulators:
+            continue
+        designs = space.designs([best])
+        verified = verify(simulators, designs, objective, threads).row(0, named=True)
+        rows.append(
+            {"design": f"best logged, {names[position]}", **{name: best[name] for name in space.names}}
+        )
+        rows[-1] |= {objective: verified[f"simulated_{objective}"]}
+        rows[-1] |= {name: best.get(name) for name in limits}
+    allowed = dict(zip(space.names, space.values, strict=True))
+    expressible = allowed.keys() == EDGE_TPU_V1.keys() and all(
+        value in allowed[name] for name, value in EDGE_TPU_V1.items()
+    )
+    if simulators and expressible:
+        designs = space.designs([EDGE_TPU_V1])
+        verified = verify(simulators, designs, objective, threads).row(0, named=True)
+        rows.append({"design": "Edge TPU V1", **EDGE_TPU_V1, objective: verified[f"simulated_{objective}"]})
+        rows[-1] |= {
+            name: float(space.metric(name, designs)[0]) for name in limits if name in space.metric_names
+        }
+    schema = ["design", *space.names, objective, *(name for name in limits if name != objective)]
+    return pl.DataFrame(rows, schema=schema if not rows else None, infer_schema_length=None).select(schema)
