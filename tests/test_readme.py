@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
+import prime_fast as pf
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -27,6 +30,12 @@ def test_python_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     namespace: dict[str, object] = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102 (the point of the test)
+
+
+def test_docstring_example_runs() -> None:
+    tried = doctest.testmod(pf)
+    assert tried.attempted >= 4
+    assert tried.failed == 0
 
 
 def test_own_log_example_runs(tmp_path: Path) -> None:

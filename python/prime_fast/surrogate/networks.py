@@ -6,6 +6,7 @@ logit of being feasible, then one standardised value a learned metric. `vmap` ad
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -29,9 +30,9 @@ METRICS = 2
 class Network(eqx.Module):
     """What every architecture offers."""
 
+    @abstractmethod
     def __call__(self, design: Encoded) -> Float[Array, " outputs"]:
         """Return the outputs for one design."""
-        raise NotImplementedError
 
 
 class MLP(Network):
