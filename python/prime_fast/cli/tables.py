@@ -61,7 +61,11 @@ def print_result(result: OptimizeResult, console: Console) -> None:
         line(name, name, name, unit)
     table.add_section()
     line(f"predicted {objective}", f"predicted_{objective}", None)
-    line(f"simulated {objective}" if simulated else f"logged {objective}", simulated, objective)
+    if simulated:
+        told = ["fails" if row[simulated] is None else cell(row[simulated]) for row in rows]
+        table.add_row(f"simulated {objective}", *told, *(cell(row[objective]) for row in references))
+    else:
+        line(f"logged {objective}", None, objective)
     for name in result.limits:
         line(name, name if name in space.metric_names else f"predicted_{name}", name)
     console.print(table)
