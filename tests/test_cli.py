@@ -203,6 +203,24 @@ def test_output_directory_in_the_way(run: Run, tmp_path: Path) -> None:
     assert (code, "holds thesis.tex already" in err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (("--column", "cores=nowhere"), 2, "no column 'nowhere'"),
+        (("--feasible-value", "state=ok"), 2, "no column 'state'"),
+        (("--objective", "lateny_us"), 3, "did you mean latency_us"),
+        (("--limit", "power_w=3"), 2, "unknown limit `power_w`"),
+    ],
+)
+def test_names_that_the_log_lacks(
+    run: Run, log: Path, options: tuple[str, str], code: int, told: str
+) -> None:
+    found, out, err = run("optimize", "--logs", log, *options)
+    assert (found, out) == (code, "")
+    assert told in err
+    assert err.count("\n") == 1
+
+
 def spoiled(frame: pl.DataFrame, case: str, path: Path) -> None:
     """Write a log that is wrong in one way."""
     feasible = pl.col("feasible")
