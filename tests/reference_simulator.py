@@ -43,6 +43,8 @@ class Layer:
     reduction: int
     reuse: int
     per_channel: bool
+    multicast: int
+    unrolled: int
     weights: int
     macs: int
     window: int
@@ -85,6 +87,9 @@ def read(entry: dict[str, Any], sources: dict[str, list[int]]) -> Layer:
             reduction, weights = window, 0
         case _:
             reduction, weights = len(sources), 0
+    read = sum(prod(shape) for shape in sources.values())
+    per_channel = kind in ("depthwise", "pool", "elementwise")
+    unrolls = kind == "conv" and window > 1
     return Layer(
         name=entry["name"],
         rows=rows,
@@ -92,12 +97,14 @@ def read(entry: dict[str, Any], sources: dict[str, list[int]]) -> Layer:
         channels=channels,
         reduction=reduction,
         reuse=max(1, kernel[1] // stride[1]) if kind in ("conv", "depthwise", "pool") else 1,
-        per_channel=kind in ("depthwise", "pool", "elementwise"),
+        per_channel=per_channel,
+        multicast=0 if per_channel else read,
+        unrolled=pixels * window * entry["input"][2] if unrolls else read,
         weights=weights,
         macs=weights * pixels,
         window=window,
         inputs=frozenset(sources),
-        input_bytes=sum(prod(shape) for shape in sources.values()),
+        input_bytes=read,
         output_bytes=prod(entry["output"]),
     )
 
@@ -109,12 +116,13 @@ def ceil(a: Integers | int, b: Integers | int) -> Integers:
 
 @dataclass(frozen=True)
 class OnChip:
-    """What a layer takes on chip: cycles of compute and port, bytes of the port, tiles, PEs at work."""
+    """What a layer takes on chip: cycles of compute and port, bytes of the port, tiles, rows, PEs at work."""
 
     compute: Integers
     port: Floats
     port_bytes: Floats
     tiles: Integers
+    tile_rows: Integers
     pes: Integers
 
     @property
@@ -142,7 +150,8 @@ def on_chip(
         * ceil(layer.reduction, over_lanes["reduction"] * ways)
     )
 
-    pixels = ceil(layer.rows, over_pes["rows"]) * ceil(layer.columns, over_pes["columns"])
+    rows = ceil(layer.rows, over_pes["rows"])
+    pixels = rows * ceil(layer.columns, over_pes["columns"])
     channels = ceil(layer.channels, over_pes["channels"])
     port_bytes = pixels * layer.reduction * (channels if layer.per_channel else groups) / layer.reuse
     port_bytes = port_bytes + pixels * channels
@@ -155,19 +164,19 @@ def on_chip(
     pes = one
     for length, loop in ((layer.rows, "rows"), (layer.columns, "columns"), (layer.channels, "channels")):
         pes = pes * ceil(length, ceil(length, over_pes[loop]))
-    return OnChip(compute, port_bytes / constants["pe_port_bytes_per_cycle"], port_bytes, tiles, pes)
+    port = port_bytes / constants["pe_port_bytes_per_cycle"]
+    return OnChip(compute, port, port_bytes, tiles, tiles * rows, pes)
 
 
-def working_sets(layers: list[Layer], network_input: int, partial_sum_bytes: float) -> list[float]:
-    """Return for each layer the bytes that the PE memories hold while it runs."""
+def working_sets(layers: list[Layer], network_input: int) -> list[int]:
+    """Return for each layer the bytes of activations that the PE memories hold while it runs."""
     sizes = {"input": network_input} | {layer.name: layer.output_bytes for layer in layers}
     sets = []
     for position, layer in enumerate(layers):
         made = {"input", *(earlier.name for earlier in layers[:position])}
         needed = frozenset[str]().union(*(later.inputs for later in layers[position + 1 :]))
         waiting = sum(sizes[tensor] for tensor in (made & needed) - layer.inputs)
-        output = layer.output_bytes * (partial_sum_bytes if layer.weights else 1)
-        sets.append(layer.input_bytes + output + waiting)
+        sets.append(layer.unrolled + layer.output_bytes + waiting)
     return sets
 
 
@@ -181,14 +190,20 @@ def simulate(name: str, design: Design) -> dict[str, Any]:
     design = {parameter: np.asarray(values, np.int64) for parameter, values in design.items()}
     pes = design["pes_x"] * design["pes_y"]
 
-    sets = working_sets(layers, network_input, constants["accumulator_bytes"])
+    sets = working_sets(layers, network_input)
+    activations, largest = max(sets), layers[int(np.argmax(sets))].name
     windows = [
         min(layer.reduction, layer.window * int(constants["mac_ways"])) if layer.weights else 0
         for layer in layers
     ]
-    free = pes * design["pe_memory"] - max(sets)
+    pe_memories = pes * design["pe_memory"]
     all_weights = sum(layer.weights for layer in layers)
-    streamed = np.maximum(0.0, 1 - np.maximum(0.0, free) / all_weights)
+    prefetch = constants["prefetch_mib"] * 2**20
+    resident = min(all_weights, prefetch)
+    region = np.minimum(pe_memories * constants["parameter_share"], pe_memories - activations)
+    cached = np.where(region >= all_weights, all_weights, np.maximum(0, region - prefetch))
+    caching = design.get("parameter_caching", np.full(len(pes), constants["parameter_caching"]))
+    streamed = np.where(caching, 1 - cached / all_weights, 1.0)
 
     nominal = design["dram_bandwidth"] * constants["dram_efficiency"] * 1e9  # bytes per second
     round_trip = constants["dram_round_trip_ns"] * 1e-9
@@ -212,28 +227,35 @@ def simulate(name: str, design: Design) -> dict[str, Any]:
         written = 0 if any(layer.name in later.inputs for later in layers) else layer.output_bytes
         weights = streamed * layer.weights
         dram = weights / staged("parameter") + (read + written) / staged("activation")
-        on_chip_time = of_chosen("cycles") / (constants["clock_mhz"] * 1e6)
+        cycles = np.maximum(of_chosen("cycles"), layer.multicast / constants["bus_bytes_per_cycle"])
+        on_chip_time = cycles / (constants["clock_mhz"] * 1e6)
         latency += np.maximum(on_chip_time, dram) + constants["layer_us"] * 1e-6
         instructions += constants["instructions_per_layer"]
         instructions += constants["instructions_per_tile"] * of_chosen("tiles")
+        instructions += constants["instructions_per_row"] * of_chosen("tile_rows")
         dram_bytes += weights + read + written
         picojoules += layer.macs * (constants["mac_pj"] + energy_of_core)
         picojoules += of_chosen("port_bytes") * of_chosen("pes") * energy_of_pe
 
-    fetched = (
-        np.maximum(0, instructions - design["instruction_memory"]) * constants["instruction_entry_bytes"]
-    )
-    latency += fetched / nominal
-    picojoules += (dram_bytes + fetched) * constants["dram_pj_per_byte"]
+    picojoules += dram_bytes * constants["dram_pj_per_byte"]
     on_chip_bytes = pes * (design["pe_memory"] + design["compute_lanes"] * design["core_memory"])
     leakage = constants["sram_leakage_mw_per_mib"] * 1e-3 * on_chip_bytes / 2**20  # watts
+    macs = pes * design["compute_lanes"] * design["cores"] * constants["mac_ways"]
+    peak = macs * (constants["mac_pj"] + energy_of_core)
+    peak += pes * constants["pe_port_bytes_per_cycle"] * energy_of_pe
+    peak = peak * constants["clock_mhz"] * 1e6 + nominal * constants["dram_pj_per_byte"]  # pJ a second
+    weights_need = resident / constants["parameter_share"]
     return {
         "latency_us": latency * 1e6,
         "energy_uj": (picojoules * 1e-12 + leakage * latency) * 1e6,
-        "pe_memory": free < 0,
+        "peak_power_mw": peak * 1e-9 + leakage * 1e3,
+        "pe_memory": pe_memories < max(weights_need, activations + resident),
         "core_memory": 2 * design["cores"] * max(windows) > design["core_memory"],
+        "instruction_memory": instructions > design["instruction_memory"],
+        "instructions": instructions,
         "streamed": streamed,
-        "largest_set": (layers[int(np.argmax(sets))].name, max(sets)),
+        "weights_need": weights_need,
+        "activations_need": (largest, activations + resident),
         "largest_window": (layers[int(np.argmax(windows))].name, max(windows)),
     }
 

@@ -150,7 +150,7 @@ def test_generate_and_inspect(run: Run, tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert "500 designs" in out
     frame = pl.read_csv(tmp_path / "log.csv")
-    assert frame.columns[-5:] == ["latency_us", "area_mm2", "energy_uj", "feasible", "reason"]
+    assert frame.columns[-5:] == ["energy_uj", "average_power_mw", "peak_power_mw", "feasible", "reason"]
     code, out, err = run("logs", "inspect", "log.csv", "--limit", "area_mm2=29")
     assert code == 0, err
     assert "die_area" in out

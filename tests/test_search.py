@@ -310,7 +310,12 @@ def test_unusable_options_for_a_simulator() -> None:
     message = error_of(minimize, SMALL, MOBILENET)
     assert message == "the simulator and the search have different design spaces"
     message = error_of(minimize, PRIME, MOBILENET, objective="latency")
-    assert message == "unknown objective `latency`; the simulator gives latency_us and energy_uj"
+    assert message == (
+        "unknown objective `latency`; "
+        "the simulator gives latency_us, energy_uj, average_power_mw, peak_power_mw"
+    )
+    message = error_of(minimize, PRIME, MOBILENET, limits={"peak_power_mw": float("nan")})
+    assert message == "limit peak_power_mw=NaN: a limit must be a positive, finite number"
     message = error_of(minimize, PRIME, MOBILENET, start=np.zeros((2, 3), np.uint8), kind=pf.DataError)
     assert message.endswith("found shape [2, 3]")
 
@@ -420,6 +425,20 @@ def test_threads_make_no_difference(objective: str) -> None:
     assert (scores.area_mm2 <= 29).all()
 
 
+def test_power_and_energy_can_be_limited() -> None:
+    area = {"area_mm2": 29.0}
+    free = minimize(PRIME, MOBILENET, limits=area, evaluations=6000)
+    scores = MOBILENET.score(free.designs[:1])
+    for output, share in {"average_power_mw": 0.7, "peak_power_mw": 0.7, "energy_uj": 0.95}.items():
+        limit = share * getattr(scores, output)[0]
+        found = minimize(PRIME, MOBILENET, limits=area | {output: limit}, evaluations=6000)
+        assert found.feasible
+        assert found.best_score > free.best_score
+        assert getattr(MOBILENET.score(found.designs[:1]), output)[0] <= limit
+    hopeless = minimize(PRIME, MOBILENET, limits=area | {"latency_us": 1.0}, evaluations=2000)
+    assert not hopeless.feasible
+
+
 def test_a_simulator_and_its_score_function_find_the_same() -> None:
     def scorer(ranks: NDArray[Any]) -> tuple[Scored, Scored]:
         scores = MOBILENET.score(ranks)
@@ -440,14 +459,16 @@ def test_any_whole_number_is_a_seed(seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("application", pf.application_names())
+@pytest.mark.parametrize("application", pf.prime_application_names())
 def test_the_search_converges(application: str) -> None:
     simulator = pf.Simulator(application)
     limits = {"area_mm2": 29.0}
     runs = [minimize(PRIME, simulator, limits=limits, evaluations=50_000, seed=seed) for seed in range(5)]
     assert all(run.feasible and run.evaluations == 50_000 for run in runs)
-    best = min(run.best_score for run in runs)
-    assert sum(run.best_score <= 1.01 * best for run in runs) >= 4
+    best = pf.solve(application, limits=limits).score
+    # U-Net hardly fits within 29 mm2: its few feasible designs lie in basins that differ by 5%.
+    tolerance = 1.06 if application == "U-Net" else 1.01
+    assert sum(run.best_score <= tolerance * best for run in runs) >= 4
     by_chance = minimize(PRIME, simulator, limits=limits, evaluations=50_000, method="random")
     assert best <= by_chance.best_score
 

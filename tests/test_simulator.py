@@ -23,6 +23,8 @@ TECHNOLOGY = (reference.DATA / "technology.toml").read_text()
 # Every constant that a technology file must give.
 CONSTANTS = re.findall(r"^(\w+) = ", TECHNOLOGY, re.MULTILINE)
 
+CHECKS = ["pe_memory", "core_memory", "instruction_memory"]
+
 V1 = {
     "pes_x": 4,
     "pes_y": 4,
@@ -55,7 +57,7 @@ def designs(*changes: dict[str, int]) -> pl.DataFrame:
 
 def equal(a: pf.Scores, b: pf.Scores) -> None:
     """Check that two results are the same to the last bit."""
-    for field in ("latency_us", "area_mm2", "energy_uj", "feasible", "reason"):
+    for field in ("latency_us", "area_mm2", "energy_uj", "peak_power_mw", "feasible", "reason"):
         assert getattr(a, field).tobytes() == getattr(b, field).tobytes(), field
     assert a.reasons() == b.reasons()
 
@@ -72,21 +74,26 @@ def test_results_are_the_references(application: str) -> None:
 
     area = PRIME.metric("area_mm2", ranks)
     np.testing.assert_array_equal(scores.area_mm2, area)
-    failed = [area > 110, expected["pe_memory"], expected["core_memory"]]
-    reasons = np.select(failed, ["die_area", "pe_memory", "core_memory"], default="")
+    failed = [area > 112, *(expected[check] for check in CHECKS)]
+    reasons = np.select(failed, ["die_area", *CHECKS], default="")
     assert [reason or "" for reason in scores.reasons()] == reasons.tolist()
     np.testing.assert_array_equal(scores.feasible, reasons == "")
 
     feasible = scores.feasible
-    assert feasible.sum() > 500
+    assert feasible.sum() > 300
     np.testing.assert_allclose(scores.latency_us[feasible], expected["latency_us"][feasible], rtol=1e-9)
     np.testing.assert_allclose(scores.energy_uj[feasible], expected["energy_uj"][feasible], rtol=1e-9)
     assert np.isnan(scores.latency_us[~feasible]).all()
     assert np.isnan(scores.energy_uj[~feasible]).all()
-    # The sample has designs that hold all, some and hardly any of the weights.
+    np.testing.assert_allclose(scores.peak_power_mw, expected["peak_power_mw"], rtol=1e-9)
+    average = expected["energy_uj"] / expected["latency_us"] * 1e3
+    np.testing.assert_allclose(scores.average_power_mw[feasible], average[feasible], rtol=1e-9)
+    # Designs hold all, some or hardly any weights of a network that exceeds the prefetch window.
     streamed = expected["streamed"][feasible]
-    assert (streamed == 0).any()
-    assert ((streamed > 0.05) & (streamed < 0.95)).any()
+    assert (streamed == 0).any() or application in ("ResNet-50", "VGG16")
+    if application in ("t-RNN Dec", "t-RNN Enc", "ResNet-18"):
+        assert ((streamed > 0.05) & (streamed < 0.95)).any()
+        assert (streamed > 0.6).any()
 
 
 @pytest.mark.parametrize("application", APPLICATIONS)
@@ -97,27 +104,34 @@ def test_explain_gives_check_layer_needed_and_available(application: str) -> Non
     frame = PRIME.frame(ranks)
     values = {name: column.to_numpy() for name, column in frame.to_dict().items()}
     expected = reference.simulate(application, values)
-    (set_layer, set_bytes), (window_layer, window) = expected["largest_set"], expected["largest_window"]
+    (set_layer, set_bytes), (window_layer, window) = expected["activations_need"], expected["largest_window"]
+    weights = expected["weights_need"]
     for row, (reason, text) in enumerate(zip(scores.reasons(), explained, strict=True)):
         design = {name: int(column[row]) for name, column in values.items()}
         match reason:
             case None:
                 assert text is None
             case "die_area":
-                assert text == "die_area: breaks area_mm2 <= 110"
+                assert text == "die_area: breaks area_mm2 <= 112"
             case "pe_memory":
                 available = design["pes_x"] * design["pes_y"] * design["pe_memory"]
-                assert text == (
-                    f"pe_memory: the working set of layer {set_layer} needs {set_bytes} bytes; "
-                    f"all PE memories have {available}"
+                need = f"the activations of layer {set_layer} and the weights kept need {set_bytes:.0f} bytes"
+                if weights > set_bytes:
+                    need = f"the weights need {weights:.0f} bytes, of which they may take 50 percent"
+                assert text == f"pe_memory: {need}; all PE memories have {available}"
+            case "instruction_memory":
+                assert text is not None
+                assert text.startswith("instruction_memory: the program, most of it for layer ")
+                assert text.endswith(
+                    f", needs {expected['instructions'][row]:.0f} instructions; "
+                    f"the memory has {design['instruction_memory']}"
                 )
             case _:
                 assert text == (
                     f"core_memory: the least weight tile of layer {window_layer} needs "
                     f"{2 * design['cores'] * window} bytes; a lane has {design['core_memory']}"
                 )
-    simulators_checks = {"pe_memory", "core_memory"} & set(scores.reasons())
-    assert simulators_checks or application.startswith("t-RNN")
+    assert {*CHECKS} & {*scores.reasons()}
 
 
 # --- invariants -------------------------------------------------------------------------------------------
@@ -153,7 +167,7 @@ def test_latency_is_at_least_the_fixed_costs_and_the_macs(application: str) -> N
     layers = len(reference.load(application)[0])
     macs = SIMULATORS[application].application.totals["macs"]
     fastest = macs / (PRIME.metric("macs_per_cycle", ranks) * 800)
-    assert (scores.latency_us >= 110 + 0.6 * layers + fastest)[scores.feasible].all()
+    assert (scores.latency_us >= 114 + 0.05 * layers + fastest)[scores.feasible].all()
 
 
 @pytest.mark.parametrize("application", ["t-RNN Enc", "t-RNN Dec"])
@@ -161,11 +175,34 @@ def test_weights_kept_on_chip_make_the_recurrent_networks_faster(application: st
     simulator = SIMULATORS[application]
     weights = simulator.application.totals["parameter_bytes"]
     small, large = designs(
-        {"pe_memory": 262144, "dram_bandwidth": 5}, {"pe_memory": 2097152, "dram_bandwidth": 5}
+        {"pe_memory": 2097152, "dram_bandwidth": 5}, {"pe_memory": 4194304, "dram_bandwidth": 5}
     ).iter_rows(named=True)
-    assert 16 * small["pe_memory"] < weights < 16 * large["pe_memory"]
+    assert 8 * small["pe_memory"] < weights < 8 * large["pe_memory"]
     held = simulator.score(pl.DataFrame([small, large])).latency_us
     assert held[0] > 3 * held[1]
+
+
+def test_a_design_without_parameter_caching_streams_all_weights() -> None:
+    text = PRIME.to_toml() + '\n[[constraint]]\nname = "any"\nexpression = "true"\n'
+    own = '[[parameter]]\nname = "parameter_caching"\nvalues = [false, true]\n\n[[parameter]]\nname = "pes_x"'
+    space = pf.DesignSpace.from_toml(text.replace('[[parameter]]\nname = "pes_x"', own))
+    frame = pl.concat([PRIME.frame(PRIME.sample(2000, seed=1))] * 2).with_columns(
+        parameter_caching=pl.Series([False] * 2000 + [True] * 2000)
+    )
+    for application in ("MobileNetV2", "t-RNN Enc"):
+        scores = pf.Simulator(application, space).score(frame)
+        values = {name: column.to_numpy() for name, column in frame.to_dict().items()}
+        expected = reference.simulate(application, values)
+        feasible = scores.feasible
+        np.testing.assert_allclose(scores.latency_us[feasible], expected["latency_us"][feasible], rtol=1e-5)
+        without, with_caching = scores.latency_us.reshape(2, 2000)
+        assert (without >= with_caching)[feasible[2000:]].all()
+        assert (without > 1.2 * with_caching).any()
+    yes_or_no = text.replace('[[parameter]]\nname = "pes_x"', own.replace("[false, true]", "[0, 1]"))
+    message = error_of(pf.Simulator, "M4", pf.DesignSpace.from_toml(yes_or_no))
+    assert message == (
+        "space `prime`: `parameter_caching` has the value 0; the simulator needs true or false"
+    )
 
 
 def test_the_first_edge_tpu_runs_what_it_was_made_for() -> None:
@@ -277,7 +314,7 @@ def test_a_space_with_other_values_and_order() -> None:
 def test_reasons_name_the_constraints_of_the_space_first() -> None:
     text = PRIME.to_toml() + '\n[[constraint]]\nname = "square"\nexpression = "pes_x == pes_y"\n'
     simulator = pf.Simulator("U-Net", pf.DesignSpace.from_toml(text))
-    assert simulator.reason_names == ["die_area", "square", "pe_memory", "core_memory"]
+    assert simulator.reason_names == ["die_area", "square", *CHECKS]
     scores = simulator.score(simulator.space.sample(3000, seed=4))
     assert set(scores.reasons()) == {None, *simulator.reason_names}
 
@@ -340,7 +377,7 @@ def test_spaces_that_are_no_accelerators(old: str, new: str, message: str | None
 
 
 def test_the_largest_counts_do_not_overflow() -> None:
-    text = PRIME.to_toml().replace("<= 110", "<= 1e30")
+    text = PRIME.to_toml().replace("<= 112", "<= 1e30")
     for values in ("[1, 2, 4, 6, 8, 10, 12, 14, 16, 32]", "[4, 8, 16, 32, 64, 128, 256]"):
         text = text.replace(values, "[65535]")
     text = text.replace("2097152, 4194304]", "2097152, 4294967295]")
@@ -350,7 +387,7 @@ def test_the_largest_counts_do_not_overflow() -> None:
         ranks = space.ranks(np.arange(space.size, dtype=np.uint64))
         scores = simulator.score(ranks)
         assert scores.feasible.any()
-        assert (scores.latency_us[scores.feasible] > 110).all()
+        assert (scores.latency_us[scores.feasible] > 114).all()
         assert np.isfinite(scores.energy_uj[scores.feasible]).all()
 
 
@@ -364,8 +401,8 @@ def test_a_technology_file_changes_the_result(tmp_path: Path) -> None:
     ranks = PRIME.sample(200, seed=0)
     expected = SIMULATORS["MobileNetV2"].score(ranks)
     equal(simulator_of(TECHNOLOGY, tmp_path).score(ranks), expected)
-    slower = simulator_of(TECHNOLOGY.replace("invocation_us = 110.0", "invocation_us = 150"), tmp_path)
-    np.testing.assert_allclose(slower.score(ranks).latency_us, expected.latency_us + 40)
+    slower = simulator_of(TECHNOLOGY.replace("invocation_us = 114.0", "invocation_us = 150"), tmp_path)
+    np.testing.assert_allclose(slower.score(ranks).latency_us, expected.latency_us + 36)
 
 
 @pytest.mark.parametrize("constant", CONSTANTS)
@@ -377,12 +414,14 @@ def test_each_constant_must_be_there_and_make_sense(constant: str, tmp_path: Pat
         assert message.startswith(f"{tmp_path / 'technology.toml'}: ")
         if value is None:
             assert f"missing field `{constant}`" in message
+        elif constant in ("unrolled_kernels", "parameter_caching"):
+            assert "expected a boolean" in message
         elif value == "'fast'":
             assert 'string "fast"' in message
         elif constant != "mac_ways":
             number = {"nan": "NaN"}.get(value, value)
             assert f"{constant} is {number}; it must be a finite number" in message
-    assert len(CONSTANTS) == 17
+    assert len(CONSTANTS) == 23
 
 
 @pytest.mark.parametrize(
@@ -390,7 +429,7 @@ def test_each_constant_must_be_there_and_make_sense(constant: str, tmp_path: Pat
     [
         ("clock_mhz = 800.0", "clock_mhz = 0", "clock_mhz is 0; it must be a finite number above 0"),
         (
-            "dram_efficiency = 0.95",
+            "dram_efficiency = 0.91",
             "dram_efficiency = 1.5",
             "dram_efficiency is 1.5; it is a share, at most 1",
         ),

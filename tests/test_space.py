@@ -410,7 +410,7 @@ def test_area_and_check_are_as_described() -> None:
     checked = PRIME.check(ranks)
     assert checked.dtype == np.int32
     np.testing.assert_array_equal(
-        checked, np.where(area <= 110, -1, PRIME.constraint_names.index("die_area"))
+        checked, np.where(area <= 112, -1, PRIME.constraint_names.index("die_area"))
     )
     assert 0.3 < (checked == -1).mean() < 0.4
     assert 0.12 < (area <= 29).mean() < 0.15

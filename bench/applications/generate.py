@@ -2,7 +2,7 @@
 
 Run `python bench/applications/generate.py` after a change here; `--check` compares instead of writing and
 exits with 1 where a file is missing, stale or not made here. Each function that returns a `Network` is the
-readable definition of one application. Convolutions pad "same".
+readable definition of one application. Convolutions and pools pad "same" unless told otherwise.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ class Tensor:
     def channels(self) -> int:
         """Length of the last axis."""
         return self.shape[2]
+
+
+def concatenated(x: Tensor | Sequence[Tensor]) -> tuple[list[str], tuple[int, int, int]]:
+    """Names of one or several tensors, and their shape once concatenated along the channels."""
+    tensors = [x] if isinstance(x, Tensor) else list(x)
+    height, width, _ = tensors[0].shape
+    return [tensor.name for tensor in tensors], (height, width, sum(tensor.channels for tensor in tensors))
 
 
 @dataclass
@@ -70,14 +77,20 @@ class Network:
         return Tensor(name, output_shape)
 
     def conv(
-        self, name: str, x: Tensor | Sequence[Tensor], channels: int, kernel: int = 1, stride: int = 1
+        self,
+        name: str,
+        x: Tensor | Sequence[Tensor],
+        channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        padded: bool = True,
     ) -> Tensor:
         """Convolution; several tensors are concatenated along their channels."""
-        tensors = [x] if isinstance(x, Tensor) else list(x)
-        height, width, _ = tensors[0].shape
-        shape = (height, width, sum(tensor.channels for tensor in tensors))
-        output = (math.ceil(height / stride), math.ceil(width / stride), channels)
-        return self._append(name, "conv", [tensor.name for tensor in tensors], shape, output, kernel, stride)
+        inputs, shape = concatenated(x)
+        height, width = (
+            math.ceil(size / stride) if padded else (size - kernel) // stride + 1 for size in shape[:2]
+        )
+        return self._append(name, "conv", inputs, shape, (height, width, channels), kernel, stride)
 
     def depthwise(self, name: str, x: Tensor, kernel: int = 3, stride: int = 1) -> Tensor:
         """Convolution of every channel by itself."""
@@ -97,14 +110,26 @@ class Network:
         """Matrix product inside a recurrent cell."""
         return self._append(name, "recurrent", [x.name], x.shape, (1, 1, units))
 
-    def max_pool(self, name: str, x: Tensor) -> Tensor:
-        """Pool of 2 x 2 windows."""
-        output = (x.shape[0] // 2, x.shape[1] // 2, x.channels)
-        return self._append(name, "pool", [x.name], x.shape, output, 2, 2)
+    def max_pool(
+        self,
+        name: str,
+        x: Tensor | Sequence[Tensor],
+        kernel: int = 2,
+        stride: int = 2,
+        padded: bool = True,
+    ) -> Tensor:
+        """Pool of square windows; without padding, the last ones may still reach over the edge."""
+        inputs, shape = concatenated(x)
+        height, width = (
+            math.ceil(size / stride) if padded else math.ceil((size - kernel) / stride) + 1
+            for size in shape[:2]
+        )
+        return self._append(name, "pool", inputs, shape, (height, width, shape[2]), kernel, stride)
 
-    def global_pool(self, name: str, x: Tensor) -> Tensor:
+    def global_pool(self, name: str, x: Tensor | Sequence[Tensor]) -> Tensor:
         """Mean over the whole of a square map."""
-        return self._append(name, "pool", [x.name], x.shape, (1, 1, x.channels), x.shape[0])
+        inputs, shape = concatenated(x)
+        return self._append(name, "pool", inputs, shape, (1, 1, shape[2]), shape[0])
 
     def elementwise(self, name: str, *operands: Tensor) -> Tensor:
         """Sum, product or cell update of tensors, the first of full shape."""
@@ -162,9 +187,22 @@ def bottleneck(
     return y
 
 
-def classifier(net: Network, x: Tensor, classes: int = 1001) -> None:
+def classifier(net: Network, x: Tensor | Sequence[Tensor], classes: int = 1001) -> None:
     """Global pooling and the logits; ImageNet's 1000 classes and TensorFlow's background class."""
     net.dense("logits", net.global_pool("pool", x), classes)
+
+
+def mobilenet_v1_features(net: Network, after_block10: Callable[[Tensor], object] | None = None) -> Tensor:
+    """Body of MobileNetV1."""
+    x = net.conv("stem", net.input, 32, 3, 2)
+    rows = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
+    for block, (channels, stride) in enumerate(rows):
+        x = net.conv(
+            f"block{block}_pointwise", net.depthwise(f"block{block}_depthwise", x, stride=stride), channels
+        )
+        if block == 10 and after_block10 is not None:
+            after_block10(x)
+    return x
 
 
 MOBILENET_V2 = (
@@ -377,14 +415,7 @@ def m4() -> Network:
         stand_in=True,
     )
     classes = 91
-    x = net.conv("stem", net.input, 32, 3, 2)
-    rows = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
-    for block, (channels, stride) in enumerate(rows):
-        x = net.conv(
-            f"block{block}_pointwise", net.depthwise(f"block{block}_depthwise", x, stride=stride), channels
-        )
-        if block == 10:
-            heads(net, "map0", x, 3, classes, False)
+    x = mobilenet_v1_features(net, lambda y: heads(net, "map0", y, 3, classes, False))
     heads(net, "map1", x, 6, classes, False)
     for index, channels in enumerate((512, 256, 256, 128)):
         x = net.conv(f"extra{index}_reduce", x, channels // 2)
@@ -421,6 +452,170 @@ def m6() -> Network:
     return net
 
 
+def mobilenet_v1() -> Network:
+    """MobileNetV1."""
+    net = Network(
+        "MobileNetV1",
+        "MobileNetV1, width 1.0, 224 x 224",
+        "Howard et al. 2017, MobileNets, arXiv 1704.04861, table 1",
+        (224, 224, 3),
+    )
+    classifier(net, mobilenet_v1_features(net))
+    return net
+
+
+def squeezenet() -> Network:
+    """SqueezeNet; the first convolution and the pools do not pad."""
+    net = Network(
+        "SqueezeNet",
+        "SqueezeNet 1.0, 224 x 224",
+        "Iandola et al. 2016, SqueezeNet, arXiv 1602.07360, table 1, with the sizes that 224 x 224 gives "
+        "without padding, as in torchvision",
+        (224, 224, 3),
+    )
+    x: Tensor | tuple[Tensor, Tensor] = net.conv("stem", net.input, 96, 7, 2, padded=False)
+    x = net.max_pool("pool1", x, 3, padded=False)
+    for fire, squeezed in enumerate((16, 16, 32, 32, 48, 48, 64, 64), start=2):
+        y = net.conv(f"fire{fire}_squeeze", x, squeezed)
+        x = (
+            net.conv(f"fire{fire}_expand1x1", y, 4 * squeezed),
+            net.conv(f"fire{fire}_expand3x3", y, 4 * squeezed, 3),
+        )
+        if fire in (4, 8):
+            x = net.max_pool(f"pool{fire}", x, 3, padded=False)
+    net.global_pool("pool", net.conv("classes", x, 1000))
+    return net
+
+
+def inception_v1() -> Network:
+    """Inception v1; a module's four branches are concatenated by whoever reads them."""
+    net = Network(
+        "Inception v1",
+        "Inception v1 (GoogLeNet) without auxiliary heads, 224 x 224",
+        "Szegedy et al. 2014, Going Deeper with Convolutions, arXiv 1409.4842, table 1, with 3 x 3 for 5 x 5 "
+        "kernels as in research/slim/nets/inception_v1.py of tensorflow/models, and in torchvision",
+        (224, 224, 3),
+    )
+    # 1 x 1; 3 x 3 reduced, 3 x 3; the other 3 x 3 reduced, 3 x 3; pooled: the rows of the paper's table.
+    rows = {
+        "3a": (64, 96, 128, 16, 32, 32),
+        "3b": (128, 128, 192, 32, 96, 64),
+        "4a": (192, 96, 208, 16, 48, 64),
+        "4b": (160, 112, 224, 24, 64, 64),
+        "4c": (128, 128, 256, 24, 64, 64),
+        "4d": (112, 144, 288, 32, 64, 64),
+        "4e": (256, 160, 320, 32, 128, 128),
+        "5a": (256, 160, 320, 32, 128, 128),
+        "5b": (384, 192, 384, 48, 128, 128),
+    }
+    y = net.max_pool("pool1", net.conv("stem", net.input, 64, 7, 2), 3)
+    y = net.conv("conv2", net.conv("conv2_reduce", y, 64), 192, 3)
+    x: Tensor | list[Tensor] = net.max_pool("pool2", y, 3)
+    for row, (direct, reduced3, channels3, reduced5, channels5, pooled) in rows.items():
+        name = f"inception{row}"
+        x = [
+            net.conv(f"{name}_direct", x, direct),
+            net.conv(f"{name}_conv3", net.conv(f"{name}_reduce3", x, reduced3), channels3, 3),
+            net.conv(f"{name}_conv5", net.conv(f"{name}_reduce5", x, reduced5), channels5, 3),
+            net.conv(f"{name}_pooled", net.max_pool(f"{name}_pool", x, 3, 1), pooled),
+        ]
+        if row in ("3b", "4e"):
+            x = net.max_pool(f"pool{row[0]}", x, 3 if row == "3b" else 2)
+    classifier(net, x)
+    return net
+
+
+def residual_stages(net: Network, repeats: Sequence[int], bottlenecks: bool) -> None:
+    """Append a ResNet of basic blocks or bottlenecks; the first convolution of a block has its stride."""
+    x = net.max_pool("pool1", net.conv("stem", net.input, 64, 7, 2), 3)
+    for stage, count in enumerate(repeats):
+        width = 64 << stage
+        channels = width * 4 if bottlenecks else width
+        for index in range(count):
+            name = f"stage{stage}_block{index}"
+            stride = 2 if stage > 0 and index == 0 else 1
+            shortcut = x
+            if stride != 1 or channels != x.channels:
+                shortcut = net.conv(f"{name}_shortcut", x, channels, 1, stride)
+            if bottlenecks:
+                y = net.conv(f"{name}_reduce", x, width, 1, stride)
+                y = net.conv(f"{name}_expand", net.conv(f"{name}_conv", y, width, 3), channels)
+            else:
+                y = net.conv(f"{name}_conv1", net.conv(f"{name}_conv0", x, width, 3, stride), width, 3)
+            x = net.elementwise(f"{name}_add", y, shortcut)
+    classifier(net, x, 1000)
+
+
+def resnet18() -> Network:
+    """ResNet-18."""
+    net = Network(
+        "ResNet-18",
+        "ResNet-18, 224 x 224",
+        "He et al. 2015, Deep Residual Learning for Image Recognition, arXiv 1512.03385, table 1",
+        (224, 224, 3),
+    )
+    residual_stages(net, (2, 2, 2, 2), bottlenecks=False)
+    return net
+
+
+def resnet50(size: int = 299) -> Network:
+    """ResNet-50 as published: a stage's stride is in the first 1 x 1 convolution, not in the 3 x 3."""
+    net = Network(
+        "ResNet-50",
+        f"ResNet-50 v1, {size} x {size}",
+        "He et al. 2015, Deep Residual Learning for Image Recognition, arXiv 1512.03385, table 1; "
+        f"{size} x {size} is the size in Coral's table of Edge TPU benchmarks, the paper's is 224 x 224",
+        (size, size, 3),
+    )
+    residual_stages(net, (3, 4, 6, 3), bottlenecks=True)
+    return net
+
+
+def vgg16() -> Network:
+    """VGG16."""
+    net = Network(
+        "VGG16",
+        "VGG16, 224 x 224",
+        "Simonyan and Zisserman 2014, arXiv 1409.1556, table 1, configuration D",
+        (224, 224, 3),
+    )
+    x = net.input
+    for stage, (channels, repeats) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))):
+        for index in range(repeats):
+            x = net.conv(f"stage{stage}_conv{index}", x, channels, 3)
+        x = net.max_pool(f"stage{stage}_pool", x)
+    net.dense("logits", net.dense("dense1", net.dense("dense0", x, 4096), 4096), 1000)
+    return net
+
+
+def efficientnet_edgetpu_s() -> Network:
+    """EfficientNet-EdgeTPU-S: three stages expand by a full 3 x 3 convolution; their projection strides."""
+    net = Network(
+        "EfficientNet-EdgeTPU-S",
+        "EfficientNet-EdgeTPU-S, 224 x 224",
+        "efficientnet-edgetpu-S of models/official/efficientnet/edgetpu/efficientnet_edgetpu_builder.py in "
+        "tensorflow/tpu; Gupta and Akin 2020, arXiv 2003.02838",
+        (224, 224, 3),
+    )
+    x = net.conv("stem", net.input, 32, 3, 2)
+    # The first block expands the 24 channels that its definition states, not the stem's 32.
+    y = net.conv("block0_expand", x, 24 * 4, 3)
+    x = net.conv("block0_project", y, 24)
+    block = 1
+    for channels, repeats in ((32, 2), (48, 4)):
+        for repeat in range(repeats):
+            y = net.conv(f"block{block}_expand", x, x.channels * 8, 3)
+            y = net.conv(f"block{block}_project", y, channels, 1, 1 if repeat else 2)
+            x = net.elementwise(f"block{block}_add", y, x) if repeat else y
+            block += 1
+    for channels, repeats, stride in ((96, 5, 2), (144, 4, 1), (192, 2, 2)):
+        for repeat in range(repeats):
+            x = bottleneck(net, f"block{block}", x, x.channels * 8, channels, 5, 1 if repeat else stride)
+            block += 1
+    classifier(net, net.conv("last", x, 1280))
+    return net
+
+
 NETWORKS: dict[str, Callable[[], Network]] = {
     "mobilenet_edgetpu": mobilenet_edgetpu,
     "mobilenet_v2": mobilenet_v2,
@@ -431,6 +626,13 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "u_net": unet,
     "t_rnn_dec": trnn_decoder,
     "t_rnn_enc": trnn_encoder,
+    "mobilenet_v1": mobilenet_v1,
+    "squeezenet": squeezenet,
+    "inception_v1": inception_v1,
+    "resnet_18": resnet18,
+    "resnet_50": resnet50,
+    "vgg16": vgg16,
+    "efficientnet_edgetpu_s": efficientnet_edgetpu_s,
 }
 
 

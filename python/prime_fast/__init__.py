@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 from prime_fast.errors import ConfigurationError, DataError, NoFeasibleDesignError, PrimeFastError
 
 if TYPE_CHECKING:
-    from prime_fast import logs, search, surrogate
+    from prime_fast import benchmark, logs, search, surrogate
+    from prime_fast.designs import ReferenceDesign, reference_design, reference_design_names
+    from prime_fast.exact import SolveResult, solve
+    from prime_fast.explanation import Report
     from prime_fast.pipeline import OptimizeResult, optimize
     from prime_fast.simulator import Scores, Simulator
     from prime_fast.space import DesignSpace
-    from prime_fast.workload import Application, application_names
+    from prime_fast.sweeping import SweepResult, sweep
+    from prime_fast.workload import Application, application_names, prime_application_names
 
 __all__ = [
     "Application",
@@ -29,13 +33,23 @@ __all__ = [
     "NoFeasibleDesignError",
     "OptimizeResult",
     "PrimeFastError",
+    "ReferenceDesign",
+    "Report",
     "Scores",
     "Simulator",
+    "SolveResult",
+    "SweepResult",
     "application_names",
+    "benchmark",
     "logs",
     "optimize",
+    "prime_application_names",
+    "reference_design",
+    "reference_design_names",
     "search",
+    "solve",
     "surrogate",
+    "sweep",
 ]
 
 # Imported on first use, so that what needs no JAX does not wait for it.
@@ -43,10 +57,19 @@ _HOMES = {
     "Application": "workload",
     "DesignSpace": "space",
     "OptimizeResult": "pipeline",
+    "ReferenceDesign": "designs",
+    "Report": "explanation",
     "Scores": "simulator",
     "Simulator": "simulator",
+    "SolveResult": "exact",
+    "SweepResult": "sweeping",
     "application_names": "workload",
     "optimize": "pipeline",
+    "prime_application_names": "workload",
+    "reference_design": "designs",
+    "reference_design_names": "designs",
+    "solve": "exact",
+    "sweep": "sweeping",
 }
 
 

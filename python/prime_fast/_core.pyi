@@ -4,7 +4,18 @@ from typing import Any, TypeAlias, TypedDict, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["__VERSION__", "Application", "DesignSpace", "Genetic", "Simulator", "minimize"]
+__all__ = [
+    "__VERSION__",
+    "Application",
+    "DesignSpace",
+    "Genetic",
+    "Simulator",
+    "bundled_designs",
+    "bundled_technology",
+    "minimize",
+    "solve",
+    "sweep",
+]
 
 __VERSION__: str
 
@@ -19,6 +30,29 @@ class _SearchFields(TypedDict):
     stopped_by: str
     seconds: float
     scoring_seconds: float
+
+class _SolveFields(TypedDict):
+    designs: _Ranks
+    tie_count: int
+    score: float
+    bound: float
+    gap: float
+    outputs: list[list[tuple[str, float]]]
+    nodes: int
+    stopped_by: str
+    seconds: float
+
+class _SweepFields(TypedDict):
+    best: tuple[_Ranks, dict[str, NDArray[np.float64]]]
+    front: tuple[_Ranks, dict[str, NDArray[np.float64]]]
+    histograms: list[list[tuple[float, float, int]]]
+    designs: int
+    feasible: int
+    within_limits: int
+    rejected: list[int]
+    ties: int
+    complete: bool
+    seconds: float
 
 class _Totals(TypedDict):
     conv_layers: int
@@ -60,6 +94,7 @@ class DesignSpace:
     def metrics(self) -> list[tuple[str, str]]: ...
     @property
     def constraints(self) -> list[tuple[str, str]]: ...
+    def narrowed(self, values: list[tuple[str, int | float | str | bool]]) -> DesignSpace: ...
     def indices(self, designs: _Ranks) -> NDArray[np.uint64]: ...
     def ranks(self, indices: NDArray[np.uint64]) -> _Ranks: ...
     def check(self, designs: _Ranks) -> NDArray[np.int32]: ...
@@ -72,6 +107,8 @@ class Application:
     def bundled(name: str) -> Application: ...
     @staticmethod
     def bundled_names() -> list[str]: ...
+    @staticmethod
+    def prime_names() -> list[str]: ...
     @staticmethod
     def from_toml(text: str, origin: str) -> Application: ...
     @property
@@ -94,8 +131,15 @@ class Simulator:
     def reasons(self) -> list[str]: ...
     def score(
         self, designs: _Ranks, threads: int | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint16]]: ...
+    ) -> tuple[
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.uint16],
+    ]: ...
     def explain(self, designs: _Ranks) -> list[str | None]: ...
+    def report(self, design: _Ranks) -> dict[str, Any]: ...
 
 @final
 class Genetic:
@@ -108,6 +152,8 @@ class Genetic:
     @property
     def best(self) -> tuple[_Ranks, float, float] | None: ...
 
+def bundled_designs() -> list[tuple[str, str]]: ...
+def bundled_technology() -> str: ...
 def minimize(
     space: DesignSpace,
     scorer: Simulator | Callable[[Any], Any],
@@ -124,3 +170,26 @@ def minimize(
     threads: int | None,
     callback: Callable[[int, float | None, float], None] | None,
 ) -> _SearchFields: ...
+def solve(
+    simulators: list[Simulator],
+    *,
+    weights: list[float],
+    objective: str,
+    mean: str,
+    limits: list[tuple[str, float]],
+    seconds: float | None,
+    nodes: int | None,
+    threads: int | None,
+    callback: Callable[[int, float | None, float, float], None] | None,
+) -> _SolveFields: ...
+def sweep(
+    simulator: Simulator,
+    *,
+    objective: str,
+    limits: list[tuple[str, float]],
+    keep: int,
+    front: list[str],
+    histograms: list[str],
+    threads: int | None,
+    callback: Callable[[int, float | None, float], None] | None,
+) -> _SweepFields: ...

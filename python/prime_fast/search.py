@@ -190,7 +190,8 @@ def minimize(
         lower is better, or a pair of scores and violations (0 is feasible). An exception that it raises comes
         back as it is. A simulator is searched without leaving Rust.
     limits : mapping of str to float, optional
-        Upper limits on metrics that the space computes, such as ``{"area_mm2": 29.0}``.
+        Upper limits on metrics that the space computes, such as ``{"area_mm2": 29.0}``, and on what a
+        simulator gives: ``latency_us``, ``energy_uj``, ``average_power_mw``, ``peak_power_mw``.
     evaluations : int
         Designs to score at most.
     batch : int, optional
@@ -202,7 +203,7 @@ def minimize(
         How many of the best designs to return.
     population : int
         Designs that live on, for the genetic algorithm.
-    objective : {"latency_us", "energy_uj"}
+    objective : {"latency_us", "energy_uj", "average_power_mw", "peak_power_mw"}
         What to minimise, where the scorer is a simulator.
     start : ndarray of shape (n, n_parameters), optional
         Designs to score first, such as the best of a log; for the genetic algorithm.

@@ -5,12 +5,15 @@ The model's equations, units and sources stand in the documentation of the Rust 
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prime_fast import _core
+from prime_fast.explanation import report
 from prime_fast.space import DesignSpace, read_text
 
 if TYPE_CHECKING:
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from prime_fast.space import Ranks
+    from prime_fast.explanation import Report
+    from prime_fast.space import Ranks, Value
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Scores:
     ----------
     latency_us, area_mm2, energy_uj : ndarray of shape (n_designs,), float64
         Latency in us and energy in uJ of one inference, NaN where infeasible; area in mm2.
+    peak_power_mw : ndarray of shape (n_designs,), float64
+        Power in mW with every unit at work.
     feasible : ndarray of shape (n_designs,), bool
     reason : ndarray of shape (n_designs,), uint16
         0 where feasible, else 1 plus the position of the reason in `reason_names`.
@@ -40,6 +46,7 @@ class Scores:
     latency_us: NDArray[np.float64]
     area_mm2: NDArray[np.float64]
     energy_uj: NDArray[np.float64]
+    peak_power_mw: NDArray[np.float64]
     feasible: NDArray[np.bool_]
     reason: NDArray[np.uint16]
     reason_names: list[str]
@@ -47,10 +54,25 @@ class Scores:
     def __len__(self) -> int:
         return len(self.latency_us)
 
+    @property
+    def average_power_mw(self) -> NDArray[np.float64]:
+        """Energy over latency in mW, shape (n_designs,), float64, NaN where infeasible."""
+        return self.energy_uj / self.latency_us * 1e3
+
     def reasons(self) -> list[str | None]:
         """Return for each design the name of the check that it fails, or None."""
         names = [None, *self.reason_names]
         return [names[code] for code in self.reason]
+
+
+def _constants(technology: str | Path | Mapping[str, float | bool] | None) -> tuple[str, str] | None:
+    """Return the text of technology constants and where it is from; None stands for the bundled ones."""
+    if technology is None:
+        return None
+    if isinstance(technology, Mapping):
+        constants = tomllib.loads(_core.bundled_technology()) | dict(technology)
+        return "".join(f"{name} = {str(value).lower()}\n" for name, value in constants.items()), "technology"
+    return read_text(technology, "technology constants"), str(technology)
 
 
 class Simulator:
@@ -62,8 +84,9 @@ class Simulator:
         Name of a bundled application, or one read from TOML.
     space : DesignSpace, optional
         A space with PRIME's ten parameters by name and a metric ``area_mm2``; PRIME's own by default.
-    technology : str or Path, optional
-        A TOML file of technology constants instead of those that ship with the package.
+    technology : str or Path or mapping of str to float or bool, optional
+        A TOML file of technology constants instead of those that ship with the package, or the values of some
+        of these that differ.
 
     Raises
     ------
@@ -75,16 +98,13 @@ class Simulator:
         self,
         application: str | _core.Application,
         space: DesignSpace | None = None,
-        technology: str | Path | None = None,
+        technology: str | Path | Mapping[str, float | bool] | None = None,
     ) -> None:
         if isinstance(application, str):
             application = _core.Application.bundled(application)
         self.application = application
         self.space = space if space is not None else DesignSpace.bundled("prime")
-        constants = (
-            None if technology is None else (read_text(technology, "technology constants"), str(technology))
-        )
-        self.core = _core.Simulator(self.space.core, application, constants)
+        self.core = _core.Simulator(self.space.core, application, _constants(technology))
         self.reason_names: list[str] = self.core.reasons
 
     def __repr__(self) -> str:
@@ -109,8 +129,31 @@ class Simulator:
         DataError
             If shape or dtype is wrong, or a rank or value is not the space's.
         """
-        latency, area, energy, reason = self.core.score(self.space.designs(designs), threads)
-        return Scores(latency, area, energy, reason == 0, reason, self.reason_names)
+        latency, area, energy, peak, reason = self.core.score(self.space.designs(designs), threads)
+        return Scores(latency, area, energy, peak, reason == 0, reason, self.reason_names)
+
+    def report(self, design: Ranks | Mapping[str, Value]) -> Report:
+        """Simulate one design and tell what its score is made of, by layer and in total.
+
+        Parameters
+        ----------
+        design : ndarray of shape (n_parameters,) or (1, n_parameters), or mapping of str to value
+            Ranks, or values by parameter. `DesignSpace.narrowed` makes a space of a design outside this one.
+
+        Returns
+        -------
+        Report
+
+        Raises
+        ------
+        DataError
+            If shape or dtype is wrong, or a rank or value is not the space's.
+        """
+        ranks = np.atleast_2d(design) if isinstance(design, np.ndarray) else self.space.designs([design])
+        fields = self.core.report(ranks)
+        metrics = [name for name, unit in self.space.metric_units.items() if unit == "mm2"]
+        areas = {name: float(self.space.metric(name, ranks)[0]) for name in metrics}
+        return report(self.application.name, self.space.frame(ranks).row(0, named=True), areas, fields)
 
     def explain(self, designs: Ranks | pl.DataFrame) -> list[str | None]:
         """Return for each design why it is infeasible (check, layer, needed, available), or None."""

@@ -81,6 +81,31 @@ class DesignSpace:
         """Return the TOML text that the space was read from."""
         return self.core.text
 
+    def narrowed(self, values: Mapping[str, Value]) -> DesignSpace:
+        """Return the same space with each named parameter reduced to one value.
+
+        A design that the space does not contain can be simulated in the space narrowed to it.
+
+        Parameters
+        ----------
+        values : mapping of str to int, float, str or bool
+            By name of parameter. A number need not be among the parameter's values. A text must be, and
+            leaves them as they are, since expressions may name the others. A boolean ``parameter_caching``
+            (see `Simulator`) is added where the space has none.
+
+        Returns
+        -------
+        DesignSpace
+            With the same metrics and constraints; of one design where all parameters are named and none is
+            text.
+
+        Raises
+        ------
+        ConfigurationError
+            If a name is unknown, or a value not of the parameter's type or not finite.
+        """
+        return DesignSpace(self.core.narrowed(list(values.items())))
+
     def __repr__(self) -> str:
         return f"DesignSpace({self.name!r}, {len(self.names)} parameters, {self.size:,} designs)"
 
@@ -176,14 +201,14 @@ class DesignSpace:
             }
         )
 
-    def ranks_from_frame(self, frame: pl.DataFrame) -> Ranks:
+    def ranks_from_frame(self, frame: pl.DataFrame, first_row: int = 1) -> Ranks:
         """Return the ranks of designs given as values, one column a parameter; other columns are ignored.
 
         Raises
         ------
         DataError
-            If a column is missing, or a value is not among its parameter's; the text names row (from 1),
-            parameter and value.
+            If a column is missing, or a value is not among its parameter's; the text names row (the first is
+            `first_row`), parameter and value.
         """
         ranks = np.empty((frame.height, self.dimensions), dtype=self.rank_dtype)
         for position, name in enumerate(self.names):
@@ -191,9 +216,8 @@ class DesignSpace:
                 raise DataError(f"designs have no column `{name}`; expected {', '.join(self.names)}")
             column = self.column_ranks(position, frame[name])
             if (first := column.is_null().arg_max()) is not None and column.null_count():
-                raise DataError(
-                    f"row {first + 1}: `{name}` is {frame[name][first]!r}; allowed: {self.allowed(position)}"
-                )
+                found, allowed = frame[name][first], self.allowed(position)
+                raise DataError(f"row {first + first_row}: `{name}` is {found!r}; allowed: {allowed}")
             ranks[:, position] = column.to_numpy()
         return ranks
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from prime_fast.designs import CACHING, reference_design
 from prime_fast.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -18,28 +19,14 @@ if TYPE_CHECKING:
 # Objectives that the simulator gives.
 SIMULATED = ("latency_us", "energy_uj")
 
-# Class V1 of arXiv 2102.10423 in PRIME's terms; its 17 GB/s are 16 in this space.
-EDGE_TPU_V1 = {
-    "pes_x": 4,
-    "pes_y": 4,
-    "cores": 64,
-    "compute_lanes": 4,
-    "pe_memory": 2_097_152,
-    "core_memory": 32_768,
-    "activation_memory": 1024,
-    "instruction_memory": 16_384,
-    "parameter_memory": 16_384,
-    "dram_bandwidth": 16,
-}
+EDGE_TPU_V1 = reference_design("edge-tpu-v1")
+# The template's parameters: all that V1 has values for, but the optional one.
+TEMPLATE = EDGE_TPU_V1.values.keys() - {CACHING}
 
 
 def simulators_for(names: list[str], space: DesignSpace, objective: str) -> list[Simulator]:
     """Return a simulator an application; none where the template's doesn't know the objective."""
-    if (
-        objective not in SIMULATED
-        or set(EDGE_TPU_V1) - set(space.names)
-        or "area_mm2" not in space.metric_names
-    ):
+    if objective not in SIMULATED or TEMPLATE - set(space.names) or "area_mm2" not in space.metric_names:
         return []
     return [Simulator(name, space) for name in names]
 
@@ -69,7 +56,7 @@ def reference_designs(
     limits: Mapping[str, float],
     threads: int | None,
 ) -> pl.DataFrame:
-    """Return the best logged design and, in the template's space, the Edge TPU V1."""
+    """Return the best logged design and, in a space of the template, the Edge TPU V1."""
     rows: list[dict[str, Any]] = []
     if len(logs) == 1 and (best := logs[0].best(limits)) is not None:
         rows.append({"design": "best logged", **{name: best[name] for name in (*space.names, objective)}})
@@ -85,16 +72,16 @@ def reference_designs(
         )
         rows[-1] |= {objective: verified[f"simulated_{objective}"]}
         rows[-1] |= {name: best.get(name) for name in limits}
-    allowed = dict(zip(space.names, space.values, strict=True))
-    expressible = allowed.keys() == EDGE_TPU_V1.keys() and all(
-        value in allowed[name] for name, value in EDGE_TPU_V1.items()
-    )
-    if simulators and expressible:
-        designs = space.designs([EDGE_TPU_V1])
-        verified = verify(simulators, designs, objective, threads).row(0, named=True)
-        rows.append({"design": "Edge TPU V1", **EDGE_TPU_V1, objective: verified[f"simulated_{objective}"]})
+    if simulators and set(space.names) <= EDGE_TPU_V1.values.keys():
+        # Weights are cached as in the space's own designs, unless those differ in it.
+        values = {name: EDGE_TPU_V1.values[name] for name in space.names}
+        narrowed = space.narrowed(values)
+        alike = [Simulator(simulator.application, narrowed) for simulator in simulators]
+        designs = narrowed.designs([values])
+        verified = verify(alike, designs, objective, threads).row(0, named=True)
+        rows.append({"design": EDGE_TPU_V1.title, **values, objective: verified[f"simulated_{objective}"]})
         rows[-1] |= {
-            name: float(space.metric(name, designs)[0]) for name in limits if name in space.metric_names
+            name: float(narrowed.metric(name, designs)[0]) for name in limits if name in space.metric_names
         }
     schema = ["design", *space.names, objective, *(name for name in limits if name != objective)]
     return pl.DataFrame(rows, schema=schema if not rows else None, infer_schema_length=None).select(schema)

@@ -8,5 +8,10 @@ Application = _core.Application
 
 
 def application_names() -> list[str]:
-    """Return the names of the applications that ship with the package."""
+    """Return the names of the applications that ship with the package, those of the PRIME paper first."""
     return _core.Application.bundled_names()
+
+
+def prime_application_names() -> list[str]:
+    """Return the names of the nine applications of the PRIME paper; each comes with a log."""
+    return _core.Application.prime_names()

@@ -14,7 +14,14 @@ from prime_fast.errors import PrimeFastError
 
 INTERRUPTED = 130
 # Where each command lives; imported when it is asked for, so that --help stays quick.
-COMMANDS = {"optimize": "optimize", "logs": "logs"}
+COMMANDS = {
+    "optimize": "optimize",
+    "simulate": "simulate",
+    "logs": "logs",
+    "benchmark": "benchmark",
+    "solve": "solve",
+    "sweep": "sweep",
+}
 
 
 class LazyGroup(click.Group):

@@ -30,8 +30,9 @@ def generate(simulator: Simulator, designs: int, seed: int = 0) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        One row a design: the parameters' values, ``latency_us`` and ``energy_uj`` (null where infeasible),
-        ``area_mm2`` (all float64), ``feasible`` (bool), ``reason`` (str, null where feasible).
+        One row a design: the parameters' values, ``latency_us``, ``energy_uj`` and ``average_power_mw`` (null
+        where infeasible), ``area_mm2`` and ``peak_power_mw`` (all float64), ``feasible`` (bool), ``reason``
+        (str, null where feasible).
 
     Raises
     ------
@@ -50,6 +51,8 @@ def generate(simulator: Simulator, designs: int, seed: int = 0) -> pl.DataFrame:
                 "latency_us": scores.latency_us,
                 "area_mm2": scores.area_mm2,
                 "energy_uj": scores.energy_uj,
+                "average_power_mw": scores.average_power_mw,
+                "peak_power_mw": scores.peak_power_mw,
                 "feasible": scores.feasible,
                 "reason": pl.Series(scores.reasons(), dtype=pl.String),
             }
@@ -59,5 +62,6 @@ def generate(simulator: Simulator, designs: int, seed: int = 0) -> pl.DataFrame:
     return pl.concat(chunks).with_columns(
         pl.when(feasible).then("latency_us"),
         pl.when(feasible).then("energy_uj"),
+        pl.when(feasible).then("average_power_mw"),
         pl.when(~feasible).then("reason"),
     )

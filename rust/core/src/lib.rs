@@ -6,6 +6,7 @@ pub mod search;
 pub mod simulator;
 pub mod space;
 mod suggest;
+pub mod sweep;
 pub mod workload;
 
 pub use error::{Error, Result};

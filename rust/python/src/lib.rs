@@ -4,21 +4,30 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod arrays;
+mod design;
 mod error;
 mod search;
 mod simulator;
+mod solve;
 mod space;
+mod sweep;
 mod workload;
 
 /// Native part of `prime_fast`; use the public modules instead.
 #[pyo3::pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::design::{bundled_designs, bundled_technology};
+    #[pymodule_export]
     use crate::search::{Genetic, minimize};
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]
+    use crate::solve::solve;
+    #[pymodule_export]
     use crate::space::DesignSpace;
+    #[pymodule_export]
+    use crate::sweep::sweep;
     #[pymodule_export]
     use crate::workload::Application;
 

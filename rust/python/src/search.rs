@@ -8,6 +8,7 @@ use prime_fast_core as core;
 use prime_fast_core::search::{
     self, GeneticOptions, LimitedSpace, Optimizer, Options, Outcome, Progress, Random, Stop,
 };
+use prime_fast_core::simulator::Output;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -144,41 +145,32 @@ fn call(
     })
 }
 
-/// Scores one batch by the simulator: latency or energy, with a violation of 1 where a check fails.
+/// Scores one batch by the simulator; the violation is 1 where a check fails, else by how much of themselves
+/// limits are exceeded.
 fn simulate(
     simulator: &core::simulator::Simulator,
-    metric: Metric,
+    objective: Output,
+    limits: &[(Output, f64)],
     ranks: &[u16],
     scores: &mut [f64],
     violations: &mut [f64],
 ) -> core::Result<()> {
     let result = simulator.score(ranks)?;
     for row in 0..scores.len() {
-        scores[row] = match metric {
-            Metric::Latency => result.latency_us[row],
-            Metric::Energy => result.energy_uj[row],
-        };
-        violations[row] = if result.reason[row] == 0 { 0.0 } else { 1.0 };
+        scores[row] = objective.of_row(&result, row);
+        let excess = |&(output, limit): &(Output, f64)| (output.of_row(&result, row) / limit - 1.0).max(0.0);
+        let feasible = result.reason[row] == 0;
+        violations[row] = if feasible { limits.iter().map(excess).sum() } else { 1.0 };
     }
     Ok(())
 }
 
-#[derive(Clone, Copy)]
-enum Metric {
-    Latency,
-    Energy,
-}
-
-impl Metric {
-    fn parse(name: &str) -> PyResult<Self> {
-        match name {
-            "latency_us" => Ok(Self::Latency),
-            "energy_uj" => Ok(Self::Energy),
-            _ => Err(configuration(format!(
-                "unknown objective `{name}`; the simulator gives latency_us and energy_uj"
-            ))),
-        }
-    }
+/// The simulator's output of that name.
+fn objective_named(name: &str) -> PyResult<Output> {
+    Output::named(name).ok_or_else(|| {
+        let known = Output::ALL.map(Output::name).join(", ");
+        configuration(format!("unknown objective `{name}`; the simulator gives {known}"))
+    })
 }
 
 /// Searches a space for the least score; see `prime_fast.search.minimize`.
@@ -201,6 +193,15 @@ pub fn minimize<'py>(
     threads: Option<usize>,
     callback: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let simulated = scorer.is_instance_of::<Simulator>();
+    let output =
+        |name: &str| Output::named(name).filter(|_| simulated && space.inner.metric_position(name).is_err());
+    let on_outputs: Vec<(Output, f64)> =
+        limits.iter().filter_map(|(name, limit)| Some((output(name)?, *limit))).collect();
+    let limits: Vec<_> = limits.into_iter().filter(|(name, _)| output(name).is_none()).collect();
+    if let Some((output, limit)) = on_outputs.iter().find(|(_, limit)| !(limit.is_finite() && *limit > 0.0)) {
+        return Err(raise(core::search::improper_limit(output.name(), *limit)));
+    }
     let domain = domain(space, &limits)?;
     let pool = pool(threads)?;
     let mut optimizer: Box<dyn Optimizer> = match method {
@@ -243,9 +244,9 @@ pub fn minimize<'py>(
         if simulator.space() != &*space.inner {
             return Err(configuration("the simulator and the search have different design spaces".into()));
         }
-        let metric = Metric::parse(objective)?;
+        let objective = objective_named(objective)?;
         let mut score = |ranks: &[u16], _: usize, scores: &mut [f64], violations: &mut [f64]| {
-            simulate(&simulator, metric, ranks, scores, violations).map_err(Failure::from)
+            simulate(&simulator, objective, &on_outputs, ranks, scores, violations).map_err(Failure::from)
         };
         py.detach(|| {
             install(pool.as_ref(), || {

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyArray1};
 use prime_fast_core as core;
-use prime_fast_core::simulator::{Scores, Technology};
+use prime_fast_core::simulator::{Array, Explanation, LayerReport, Residency, Scores, Technology};
 use prime_fast_core::space::Rank;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::arrays::{Ranks, rows};
 use crate::error::{configuration, raise};
 use crate::space::DesignSpace;
 use crate::workload::Application;
 
-/// Designs between two looks at the signals.
+/// Designs between two looks at the signals: some ms from tables, a second where each is simulated by itself.
 const SLICE: usize = 1 << 15;
 
 /// The simulator of one application on the designs of one space.
@@ -45,18 +45,87 @@ pub fn install<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() ->
 
 impl Simulator {
     fn score_rows<R: Rank>(&self, py: Python<'_>, ranks: &[R], threads: Option<usize>) -> PyResult<Scores> {
-        let pool = pool(threads)?;
-        let mut all = Scores::default();
-        for slice in ranks.chunks(SLICE * self.inner.space().dimensions()) {
-            let scores = py.detach(|| install(pool.as_ref(), || self.inner.score(slice))).map_err(raise)?;
-            all.latency_us.extend(scores.latency_us);
-            all.area_mm2.extend(scores.area_mm2);
-            all.energy_uj.extend(scores.energy_uj);
-            all.reason.extend(scores.reason);
+        let (pool, space) = (pool(threads)?, self.inner.space());
+        let mut all = Scores::new(ranks.len() / space.dimensions());
+        for (slice, part) in ranks.chunks(SLICE * space.dimensions()).enumerate() {
+            let mut score = || self.inner.score_part(part, &mut all, slice * SLICE);
+            py.detach(|| install(pool.as_ref(), &mut score))
+                // The whole batch knows the row that is wrong.
+                .map_err(|error| raise(space.validate(ranks).err().unwrap_or(error)))?;
             py.check_signals()?;
         }
         Ok(all)
     }
+}
+
+/// A dictionary of the named fields of a record.
+macro_rules! fields {
+    ($py:expr, $record:expr, $($field:ident),+ $(,)?) => {{
+        let fields = PyDict::new($py);
+        $(fields.set_item(stringify!($field), &$record.$field)?;)+
+        PyResult::Ok(fields)
+    }};
+}
+
+fn layer_fields<'py>(py: Python<'py>, layer: &LayerReport) -> PyResult<Bound<'py, PyDict>> {
+    fields!(
+        py,
+        layer,
+        name,
+        kind,
+        mapping,
+        bound,
+        time_us,
+        compute_cycles,
+        port_cycles,
+        bus_cycles,
+        dram_cycles,
+        macs,
+        utilization,
+        active_pes,
+        splits,
+        instructions,
+        port_bytes,
+        bus_bytes,
+        dram_weight_bytes,
+        dram_activation_bytes,
+        mac_energy_uj,
+        port_energy_uj,
+        dram_energy_uj,
+        leakage_energy_uj,
+    )
+}
+
+fn residency_fields<'py>(py: Python<'py>, residency: &Residency) -> PyResult<Bound<'py, PyDict>> {
+    fields!(
+        py,
+        residency,
+        pe_memories_bytes,
+        activation_bytes,
+        activation_layer,
+        weight_bytes,
+        weight_limit_bytes,
+        prefetch_bytes,
+        resident_weight_bytes,
+        streamed_weight_bytes,
+    )
+}
+
+fn array_fields<'py>(py: Python<'py>, array: &Array) -> PyResult<Bound<'py, PyDict>> {
+    fields!(
+        py,
+        array,
+        clock_mhz,
+        pes,
+        macs_per_cycle,
+        port_bytes_per_cycle,
+        bus_bytes_per_cycle,
+        dram_weight_bytes_per_cycle,
+        dram_activation_bytes_per_cycle,
+        invocation_us,
+        layer_us,
+        leakage_mw,
+    )
 }
 
 #[pymethods]
@@ -84,7 +153,7 @@ impl Simulator {
         self.inner.reasons()
     }
 
-    /// Arrays of latency, area, energy and reason.
+    /// Arrays of latency, area, energy, peak power and reason.
     #[pyo3(signature = (designs, threads=None))]
     fn score<'py>(
         &self,
@@ -101,9 +170,32 @@ impl Simulator {
             floats(scores.latency_us),
             floats(scores.area_mm2),
             floats(scores.energy_uj),
+            floats(scores.peak_power_mw),
             scores.reason.into_pyarray(py),
         )
             .into_pyobject(py)
+    }
+
+    /// What the score of one design is made of, as dictionaries of the fields of the core's `Explanation`.
+    fn report<'py>(&self, py: Python<'py>, design: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let simulator = &self.inner;
+        let ranks = Ranks::new(design, simulator.space().dimensions())?.widened(simulator.space())?;
+        let Explanation { score, layers, residency, array } = simulator.explain(&ranks).map_err(raise)?;
+        let rejection = score.rejection.as_ref().map(|rejection| {
+            let fields = fields!(py, rejection, needed, available)?;
+            fields.set_item("check", &simulator.reasons()[simulator.reason(rejection.check)])?;
+            let layer = rejection.layer.map(|layer| &simulator.application().layers()[layer].name);
+            fields.set_item("layer", layer)?;
+            fields.set_item("text", simulator.describe(rejection))?;
+            PyResult::Ok(fields)
+        });
+        let layers = layers.iter().map(|layer| layer_fields(py, layer)).collect::<PyResult<Vec<_>>>()?;
+        let report = fields!(py, score, latency_us, area_mm2, energy_uj, peak_power_mw)?;
+        report.set_item("rejection", rejection.transpose()?)?;
+        report.set_item("layers", layers)?;
+        report.set_item("residency", residency_fields(py, &residency)?)?;
+        report.set_item("array", array_fields(py, &array)?)?;
+        Ok(report)
     }
 
     /// Why each design is rejected, in words, or nothing.

@@ -9,7 +9,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 
 use crate::arrays::{Ranks, matrix, rows};
-use crate::error::{data, raise};
+use crate::error::{configuration, data, raise};
 
 /// A discrete design space.
 #[pyclass(frozen, module = "prime_fast._core")]
@@ -43,6 +43,23 @@ fn each<T: Send>(
         Ranks::Narrow(array) => run(py, space, &array, narrow),
         Ranks::Wide(array) => run(py, space, &array, wide),
     }
+}
+
+/// A value of a parameter.
+fn one_value(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
+    if let Ok(value) = value.extract() {
+        return Ok(Value::Boolean(value));
+    }
+    if let Ok(value) = value.extract() {
+        return Ok(Value::Integer(value));
+    }
+    if let Ok(value) = value.extract() {
+        return Ok(Value::Number(value));
+    }
+    value.extract().map(Value::Text).map_err(|_| {
+        let shown: String = value.to_string().chars().take(40).collect();
+        configuration(format!("`{name}` is {shown}; it must be a finite number, a text or a boolean"))
+    })
 }
 
 #[pymethods]
@@ -135,6 +152,14 @@ impl DesignSpace {
     fn constraints(&self) -> Vec<(&str, &str)> {
         let constraints = self.inner.constraints().iter();
         constraints.map(|constraint| (constraint.name.as_str(), constraint.text.as_str())).collect()
+    }
+
+    /// The same space with each named parameter reduced to one value, of any size where it is a number.
+    fn narrowed(&self, values: Vec<(String, Bound<'_, PyAny>)>) -> PyResult<Self> {
+        let values = values.iter().map(|(name, value)| Ok((name.as_str(), one_value(name, value)?)));
+        let values = values.collect::<PyResult<Vec<_>>>()?;
+        let inner = self.inner.narrowed(&values, &[core::simulator::CACHING]).map_err(raise)?;
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     fn indices<'py>(

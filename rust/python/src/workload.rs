@@ -27,6 +27,11 @@ impl Application {
     }
 
     #[staticmethod]
+    fn prime_names() -> Vec<&'static str> {
+        core::workload::prime_names().collect()
+    }
+
+    #[staticmethod]
     fn from_toml(text: &str, origin: &str) -> PyResult<Self> {
         Ok(Self { inner: Arc::new(core::workload::Application::from_toml(text, origin).map_err(raise)?) })
     }

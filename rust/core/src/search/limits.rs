@@ -11,15 +11,19 @@ pub struct LimitedSpace {
     limits: Vec<(usize, f64)>,
 }
 
+/// The error of a limit that is no positive, finite number.
+#[must_use]
+pub fn improper_limit(name: &str, limit: f64) -> Error {
+    Error::Configuration(format!("limit {name}={limit}: a limit must be a positive, finite number"))
+}
+
 impl LimitedSpace {
     /// Limits metrics of a space, by name, to at most the given positive value.
     pub fn new(space: DesignSpace, limits: &[(String, f64)]) -> Result<Self> {
         let mut found = Vec::with_capacity(limits.len());
         for (name, limit) in limits {
             if !(limit.is_finite() && *limit > 0.0) {
-                return Err(Error::Configuration(format!(
-                    "limit {name}={limit}: a limit must be a positive, finite number"
-                )));
+                return Err(improper_limit(name, *limit));
             }
             found.push((space.metric_position(name)?, *limit));
         }

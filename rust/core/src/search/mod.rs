@@ -8,12 +8,15 @@
 //! What a space knows without scoring (its constraints, limits on metrics it computes) is settled here: no
 //! design with a [known violation](Domain::violation) is handed out, and none twice.
 //!
+//! [`solve`] is apart from these: it finds the best design with proof, where the scores are the simulator's.
+//!
 //! Runs are repeatable: one random stream a (seed, generation, chunk of designs) gives the same designs at
 //! any number of threads. The designs do depend on how many are asked for at a time.
 
 mod best;
 mod descent;
 mod driver;
+mod exact;
 mod genetic;
 mod ledger;
 mod limits;
@@ -27,8 +30,9 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 pub use driver::{Improvement, Options, Outcome, Progress, Scorer, Stop, minimize};
+pub use exact::{Goal, Mean, Problem, Solution, SolveOptions, SolveProgress, SolveStop, TIE, solve};
 pub use genetic::{Genetic, GeneticOptions};
-pub use limits::LimitedSpace;
+pub use limits::{LimitedSpace, improper_limit};
 pub use random::Random;
 
 use crate::{Error, Result};

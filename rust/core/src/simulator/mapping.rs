@@ -56,6 +56,8 @@ pub(super) struct Shape {
     pub per_channel: bool,
     /// The layer has weights, and so multiplies.
     pub weights: bool,
+    /// Bytes of inputs that the bus brings from PE to PE.
+    pub multicast_bytes: u64,
 }
 
 /// What a mapping costs on a design.
@@ -68,6 +70,8 @@ pub(super) struct Cost {
     pub port_bytes: f64,
     /// Tiles of weights that the controller issues.
     pub tiles: f64,
+    /// Rows of outputs of all tiles in a PE.
+    pub tile_rows: f64,
     /// PEs that have work.
     pub active_pes: f64,
 }
@@ -90,9 +94,53 @@ impl Mapping {
     }
 }
 
+/// A layer's cost under one mapping but for the core memory, which only decides into how many tiles the reduction of
+/// its weights is cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Untiled {
+    /// With one tile of the reduction, and without the bytes of the weights.
+    cost: Cost,
+    weight_bytes: f64,
+    /// Outputs of a PE.
+    outputs: f64,
+    /// Output rows of a PE.
+    rows: f64,
+    /// Bytes of core memory that one tile of the whole reduction needs; 0 without weights.
+    slice: f64,
+}
+
+impl Untiled {
+    /// Tiles that the reduction is cut into.
+    fn splits(&self, hardware: &Hardware) -> f64 {
+        (self.slice / hardware.core_memory).ceil().max(1.0)
+    }
+
+    fn tiled(&self, hardware: &Hardware) -> Cost {
+        let splits = self.splits(hardware);
+        let partial_sums = (splits - 1.0) * 2.0 * hardware.accumulator_bytes * self.outputs;
+        let tiles = self.cost.tiles * splits;
+        let port_bytes = self.cost.port_bytes + (self.weight_bytes + partial_sums);
+        Cost { port_bytes, tiles, tile_rows: tiles * self.rows, ..self.cost }
+    }
+}
+
 impl Shape {
     /// Cost of this layer under one mapping; the equations stand in the documentation of [`super`].
-    fn cost(&self, hardware: &Hardware, mapping: usize) -> Cost {
+    pub(super) fn cost(&self, hardware: &Hardware, mapping: usize) -> Cost {
+        self.untiled(hardware, mapping).tiled(hardware)
+    }
+
+    /// Tiles that the reduction is cut into under one mapping.
+    pub(super) fn splits(&self, hardware: &Hardware, mapping: usize) -> f64 {
+        self.untiled(hardware, mapping).splits(hardware)
+    }
+
+    /// Cost of this layer under every mapping, whatever the core memory.
+    pub(super) fn mapped(&self, hardware: &Hardware) -> [Untiled; MAPPINGS.len()] {
+        std::array::from_fn(|mapping| self.untiled(hardware, mapping))
+    }
+
+    fn untiled(&self, hardware: &Hardware, mapping: usize) -> Untiled {
         let spatial = MAPPINGS[mapping];
         let (rows_pe, rows_lane) = spatial.spread(hardware, Loop::Rows);
         let (columns_pe, columns_lane) = spatial.spread(hardware, Loop::Columns);
@@ -107,33 +155,40 @@ impl Shape {
             ceil_div(self.rows, rows_pe * rows_lane) * ceil_div(self.columns, columns_pe * columns_lane);
         let compute_cycles = pixels_lane as f64 * passes as f64 * steps as f64;
 
-        let pixels_pe = (ceil_div(self.rows, rows_pe) * ceil_div(self.columns, columns_pe)) as f64;
+        let rows = ceil_div(self.rows, rows_pe);
+        let pixels_pe = (rows * ceil_div(self.columns, columns_pe)) as f64;
         let outputs_pe = pixels_pe * ceil_div(self.channels, channels_pe) as f64;
         let reads = if self.per_channel {
             outputs_pe * self.reduction as f64
         } else {
             pixels_pe * self.reduction as f64 * passes as f64
         } / self.reuse as f64;
-        let (mut port_bytes, mut tiles) = (reads + outputs_pe, passes as f64);
-        if self.weights {
-            let slice = 2.0 * hardware.cores as f64 * ceil_div(self.reduction, reduction_lane) as f64;
-            let splits = (slice / hardware.core_memory).ceil().max(1.0);
-            let weight_bytes = (ceil_div(self.channels, channels_pe) * self.reduction) as f64;
-            port_bytes += weight_bytes + (splits - 1.0) * 2.0 * hardware.accumulator_bytes * outputs_pe;
-            tiles *= splits;
-        }
+        let (slice, weight_bytes) = if self.weights {
+            let slice = 2.0 * hardware.slice_cores as f64 * ceil_div(self.reduction, reduction_lane) as f64;
+            (slice, (ceil_div(self.channels, channels_pe) * self.reduction) as f64)
+        } else {
+            (0.0, 0.0)
+        };
         let busy = |length: u64, units: u64| ceil_div(length, ceil_div(length, units)) as f64;
         let active_pes =
             busy(self.rows, rows_pe) * busy(self.columns, columns_pe) * busy(self.channels, channels_pe);
-        Cost { mapping, compute_cycles, port_bytes, tiles, active_pes }
+        let (rows, tiles) = (rows as f64, passes as f64);
+        let port_bytes = reads + outputs_pe;
+        let cost = Cost { mapping, compute_cycles, port_bytes, tiles, tile_rows: tiles * rows, active_pes };
+        Untiled { cost, weight_bytes, outputs: outputs_pe, rows, slice }
     }
 
-    /// The first of the mappings that take the fewest cycles on chip.
+    /// The first of the mappings that take the fewest cycles of compute and port.
     pub(super) fn best(&self, hardware: &Hardware) -> Cost {
+        Self::fastest(&self.mapped(hardware), hardware)
+    }
+
+    /// The first of the mappings that take the fewest cycles of compute and port with this core memory.
+    pub(super) fn fastest(mapped: &[Untiled; MAPPINGS.len()], hardware: &Hardware) -> Cost {
         let cycles = |cost: &Cost| cost.compute_cycles.max(cost.port_bytes * hardware.cycles_per_port_byte);
-        let mut best = self.cost(hardware, 0);
-        for mapping in 1..MAPPINGS.len() {
-            let other = self.cost(hardware, mapping);
+        let mut best = mapped[0].tiled(hardware);
+        for untiled in &mapped[1..] {
+            let other = untiled.tiled(hardware);
             if cycles(&other) < cycles(&best) {
                 best = other;
             }

@@ -12,8 +12,8 @@
 //! group (conv; transposed conv: that over the strides' product, rounded up, as only those taps land on an output),
 //! all inputs (dense, recurrent), the window (depthwise, pool) or the operands (elementwise). A mapping spreads
 //! rows, columns, channels or the reduction over PE columns, PE rows and lanes (h, w, k, r ways in all, h' w' k'
-//! over PEs alone); cores take channels, ways the reduction. Per layer the mapping with the fewest cycles on chip,
-//! max(compute, port), is chosen out of [`MAPPINGS`], the first of equals.
+//! over PEs alone); cores take channels, ways the reduction. Per layer the mapping with the fewest cycles of
+//! max(compute, port) is chosen out of [`MAPPINGS`], the first of equals.
 //!
 //! - compute cycles = ceil(H/h) ceil(W/w) ceil(K/(k C)) ceil(R/(4 r)); the ways sum input channels, so a
 //!   per-channel layer (depthwise, pooling, element-wise) uses one: ceil(R/r)
@@ -24,43 +24,71 @@
 //!   S = ceil(2 C ceil(R/r) / core memory) tiles (else S = 1), and (S - 1) times the 32-bit partial sums go out and
 //!   back. A row buffer saves reads: reuse = kernel width / horizontal stride, rounded down, at least 1 (conv,
 //!   depthwise, pool; 1 for all others)
+//! - a layer that mixes channels needs inputs that lie in other PEs: one bus multicasts each of its input bytes
+//!   once. Per-channel layers work where their inputs lie
+//! - on-chip cycles = max(compute, port, bus)
 //! - DRAM time = streamed weights / parameter bandwidth + network inputs and outputs / activation bandwidth; each
 //!   layer that reads the network's input fetches it, and a layer's output that no layer reads leaves
-//! - layer time = max(compute, port, DRAM) + a fixed cost: transfers overlap with compute by double buffering
+//! - layer time = max(on-chip, DRAM) + a fixed cost: transfers overlap with compute by double buffering
 //!
 //! # On-chip residence
-//! Activations between layers stay on chip: the PE memories together must hold a layer's input, its outputs (as
-//! 32-bit partial sums where there are weights), and every tensor that a later layer still needs; carried state
-//! counts where it is read. What the largest such working set leaves free caches weights across inferences: of
-//! all weights the same share in every layer, so that what must be streamed is spread evenly. A lane's core
-//! memory must hold, double-buffered, a 4-channel slice of the kernel window (4 x window bytes, or R where that
-//! is less) for each of its cores. A design that breaks either is rejected, with the first layer that needs the
-//! most and both sizes; constraints of the space go first.
+//! Activations between layers stay on chip: the PE memories, T bytes together, must hold a layer's input (of a
+//! convolution its windows unrolled: H W x kernel window x input channels), its outputs, and every tensor that a
+//! later layer still needs; carried state counts where it is read. A is the largest such working set.
 //!
-//! # Bandwidth and instructions
+//! Weights, W bytes in all, may take a share s of T, and no more than A leaves. If they fit they stay there across
+//! inferences (parameter caching) and nothing is streamed. Else a prefetch window is kept free to stream through,
+//! and what is left of the region caches weights: of all weights the same share in every layer, so that what must
+//! be streamed is spread evenly. A design without parameter caching streams all weights each inference. That is a
+//! property of the design: a boolean parameter `parameter_caching` of the space, where there is one, else the
+//! constant of that name.
+//!
+//! # Checks
+//! Constraints of the space go first; then, with the layer that needs the most, what is needed and what there is:
+//!
+//! - PE memory: T >= max(min(W, window) / s, A + min(W, window))
+//! - core memory: a lane must hold, double-buffered, a 4-channel slice of the kernel window (4 x window bytes, or R
+//!   where that is less) for each of its cores
+//! - instruction memory: the program must fit. A layer has a fixed number of instructions, some for each of its
+//!   ceil(K/(k C)) S tiles, and some for each of the ceil(H/h') rows of outputs of a tile
+//!
+//! # Bandwidth
 //! The bandwidth of weights and of activations is the nominal one times an efficiency, or what their staging
 //! memory (parameter memory, activation memory) sustains over a DRAM round trip (Little's law), whichever is less.
-//! A program has a fixed number of instructions a layer and some for each of its ceil(K/(k C)) S tiles; what the
-//! instruction memory can't hold is fetched anew each inference, before it, at nominal bandwidth x efficiency.
 //!
-//! # Latency, area, energy
-//! - latency = invocation + instruction fetch + sum of layer times
+//! # Latency, area, energy, power
+//! - latency = invocation + sum of layer times
 //! - area = the space's metric `area_mm2`
 //! - energy = MACs x (MAC + one byte from core memory) + port bytes x PEs at work x PE memory + DRAM bytes x DRAM
 //!   and leakage of the PEs' SRAM x latency; an SRAM's energy a byte grows as the square root of its size. Of u
 //!   PEs that share a loop of n, ceil(n / ceil(n/u)) have work.
+//! - average power = energy / latency
+//! - peak power = every MAC and every PE port at work in each cycle, DRAM at its nominal bandwidth x efficiency,
+//!   and leakage
 
+mod bound;
+mod design;
+mod explain;
+mod factored;
 mod mapping;
+mod output;
+mod tables;
 mod technology;
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use crate::space::{DesignSpace, Rank};
+use crate::space::{DesignSpace, Rank, Value};
 use crate::workload::{Application, Layer, LayerKind, Producer};
 use crate::{Error, Result};
+pub use bound::{Bounds, OnChip, Wanted};
+pub use design::{bundled_designs, bundled_technology};
+pub use explain::{Array, Explanation, LayerReport, Residency};
+pub(crate) use factored::{Bandwidths, Factored, Results, Storage};
 use mapping::{Cost, Shape};
 pub use mapping::{MAPPINGS, Mapping};
+pub use output::Output;
+use tables::{Outputs, Tables};
 pub use technology::Technology;
 
 const MIB: f64 = 1_048_576.0;
@@ -80,9 +108,13 @@ const PARAMETERS: [&str; 10] = [
 /// Those that count units and so multiply with each other.
 const COUNTS: [&str; 4] = ["pes_x", "pes_y", "cores", "compute_lanes"];
 /// The simulator's own checks, by the memory that is too small.
-const CHECKS: [&str; 2] = ["pe_memory", "core_memory"];
+const CHECKS: [&str; 3] = ["pe_memory", "core_memory", "instruction_memory"];
+/// A boolean parameter that a space may have.
+pub const CACHING: &str = "parameter_caching";
 /// Designs that one task of a parallel batch scores.
-const CHUNK: usize = 256;
+const CHUNK: usize = 512;
+/// Most combinations of PEs and PE memory that are looked through for one that streams weights.
+const MAX_PE_MEMORIES: usize = 1 << 16;
 
 /// Why a design can't run an application.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +123,7 @@ pub struct Rejection {
     pub check: Check,
     /// Position of the layer that failed it, where a layer did.
     pub layer: Option<usize>,
-    /// What was needed: bytes, or 0 for a constraint of the space.
+    /// What was needed: bytes, instructions, or 0 for a constraint of the space.
     pub needed: f64,
     /// What there is, in the same unit.
     pub available: f64,
@@ -102,10 +134,12 @@ pub struct Rejection {
 pub enum Check {
     /// A constraint of the design space, by position.
     Constraint(usize),
-    /// The working set of a layer exceeds all PE memories together.
+    /// Activations and weights exceed all PE memories together.
     PeMemory,
     /// The least weight tile of a layer exceeds a lane's core memory.
     CoreMemory,
+    /// The program exceeds the instruction memory.
+    InstructionMemory,
 }
 
 /// Result for one design.
@@ -117,6 +151,8 @@ pub struct Score {
     pub area_mm2: f64,
     /// Energy of one inference in uJ; NaN where rejected.
     pub energy_uj: f64,
+    /// Power in mW with every unit at work.
+    pub peak_power_mw: f64,
     /// Why the design can't run the application, if so.
     pub rejection: Option<Rejection>,
 }
@@ -131,6 +167,8 @@ pub struct Scores {
     pub area_mm2: Vec<f64>,
     /// Energy in uJ, NaN where infeasible.
     pub energy_uj: Vec<f64>,
+    /// Power with every unit at work, in mW.
+    pub peak_power_mw: Vec<f64>,
     /// 0 where feasible, else position of the reason plus one.
     pub reason: Vec<u16>,
 }
@@ -141,6 +179,8 @@ struct Hardware {
     pes_x: u64,
     pes_y: u64,
     cores: u64,
+    /// Cores that a lane's core memory holds a slice for: all of them, but apart from `cores` for bounds.
+    slice_cores: u64,
     lanes: u64,
     mac_ways: u64,
     pe_memory: f64,
@@ -148,7 +188,8 @@ struct Hardware {
     accumulator_bytes: f64,
     cycles_per_port_byte: f64,
     instructions: f64,
-    /// Bytes per us: of instructions and of weights and activations through their staging memories.
+    parameter_caching: bool,
+    /// Bytes per us: nominal x efficiency, and of weights and activations through their staging memories.
     dram: f64,
     parameter_dram: f64,
     activation_dram: f64,
@@ -163,6 +204,34 @@ struct Step {
     input_output_bytes: f64,
 }
 
+/// What a layer takes beside its cost on chip.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    time_us: f64,
+    dram_us: f64,
+    /// Bytes of weights streamed.
+    weight_bytes: f64,
+}
+
+/// What a network does on every design.
+#[derive(Debug, Clone, Copy)]
+struct Totals {
+    macs: f64,
+    input_output_bytes: f64,
+}
+
+/// What the PE memories must hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Residence {
+    /// The largest working set of activations, bytes, and its layer.
+    activations: f64,
+    layer: usize,
+    /// Bytes of all weights.
+    weights: f64,
+    /// Bytes of weights that must be on chip: all, or a prefetch window.
+    least_weights: f64,
+}
+
 /// The simulator of one application on the designs of one space.
 #[derive(Debug, Clone)]
 pub struct Simulator {
@@ -173,13 +242,30 @@ pub struct Simulator {
     area: usize,
     shapes: Vec<Shape>,
     steps: Vec<Step>,
-    working_set: (f64, usize),
+    caching: Option<usize>,
+    residence: Residence,
     window: (u64, usize),
-    weight_bytes: f64,
+    totals: Totals,
+    tables: Tables,
+}
+
+impl Scores {
+    /// Room for that many results.
+    #[must_use]
+    pub fn new(designs: usize) -> Self {
+        let zeros = || vec![0.0; designs];
+        Self {
+            latency_us: zeros(),
+            area_mm2: zeros(),
+            energy_uj: zeros(),
+            peak_power_mw: zeros(),
+            reason: vec![0; designs],
+        }
+    }
 }
 
 impl Hardware {
-    fn new(values: [f64; PARAMETERS.len()], technology: &Technology) -> Self {
+    fn new(values: [f64; PARAMETERS.len()], parameter_caching: bool, technology: &Technology) -> Self {
         let [x, y, cores, lanes, pe_memory, core_memory, activations, instructions, parameters, gbps] =
             values;
         let dram = gbps * technology.dram_efficiency * 1e3;
@@ -189,6 +275,7 @@ impl Hardware {
             pes_x: x as u64,
             pes_y: y as u64,
             cores: cores as u64,
+            slice_cores: cores as u64,
             lanes: lanes as u64,
             mac_ways: technology.mac_ways,
             pe_memory,
@@ -196,6 +283,7 @@ impl Hardware {
             accumulator_bytes: technology.accumulator_bytes,
             cycles_per_port_byte: technology.pe_port_bytes_per_cycle.recip(),
             instructions,
+            parameter_caching,
             dram,
             parameter_dram: staged(parameters, technology.parameter_entry_bytes),
             activation_dram: staged(activations, technology.activation_entry_bytes),
@@ -204,6 +292,69 @@ impl Hardware {
 
     fn pes(&self) -> f64 {
         (self.pes_x * self.pes_y) as f64
+    }
+
+    /// Bytes of all PE memories.
+    fn pe_memories(&self) -> f64 {
+        self.pes() * self.pe_memory
+    }
+
+    /// Power in mW that the PEs' SRAM leaks.
+    fn leakage_mw(&self, technology: &Technology) -> f64 {
+        let bytes = self.pes() * (self.pe_memory + self.lanes as f64 * self.core_memory);
+        technology.sram_leakage_mw_per_mib * bytes / MIB
+    }
+
+    fn macs_per_cycle(&self) -> f64 {
+        self.pes() * (self.lanes * self.cores * self.mac_ways) as f64
+    }
+
+    /// Power in mW with every unit at work.
+    fn peak_power_mw(&self, technology: &Technology) -> f64 {
+        let pj_per_cycle = self.macs_per_cycle()
+            * (technology.mac_pj + technology.sram_pj_per_byte(self.core_memory))
+            + self.pes() * technology.pe_port_bytes_per_cycle * technology.sram_pj_per_byte(self.pe_memory);
+        // pJ x MHz = uW, and bytes per us x pJ = uW.
+        (pj_per_cycle * technology.clock_mhz + self.dram * technology.dram_pj_per_byte) * 1e-3
+            + self.leakage_mw(technology)
+    }
+}
+
+impl Residence {
+    /// Bytes that the PE memories must have together.
+    fn needed(&self, technology: &Technology) -> f64 {
+        (self.least_weights / technology.parameter_share).max(self.activations + self.least_weights)
+    }
+
+    /// Bytes that weights may take.
+    fn region(&self, hardware: &Hardware, technology: &Technology) -> f64 {
+        let memories = hardware.pe_memories();
+        (memories * technology.parameter_share).min(memories - self.activations)
+    }
+
+    /// Share of the weights that each inference streams on a design that passes the checks.
+    fn streamed(&self, hardware: &Hardware, technology: &Technology) -> f64 {
+        let region = self.region(hardware, technology);
+        if !hardware.parameter_caching {
+            1.0
+        } else if self.weights <= region {
+            0.0
+        } else {
+            1.0 - (region - technology.prefetch_mib * MIB).max(0.0) / self.weights
+        }
+    }
+
+    /// Whether a design of the space may pass the checks and stream weights, or there are too many PE memories to
+    /// tell; all have the technology's parameter caching.
+    fn may_stream(&self, space: &DesignSpace, positions: &[usize], technology: &Technology) -> bool {
+        let [x, y, memory] = [0, 1, 4].map(|place| space.numbers(positions[place]));
+        let streams = |x: f64, y: f64, memory: f64| {
+            let values = [x, y, 1.0, 1.0, memory, 1.0, 1.0, 1.0, 1.0, 1.0];
+            let hardware = Hardware::new(values, technology.parameter_caching, technology);
+            self.needed(technology) <= hardware.pe_memories() && self.streamed(&hardware, technology) > 0.0
+        };
+        let any = |x: f64| y.iter().any(|&y| memory.iter().any(|&memory| streams(x, y, memory)));
+        x.len() * y.len() * memory.len() > MAX_PE_MEMORIES || x.iter().any(|&x| any(x))
     }
 }
 
@@ -239,25 +390,39 @@ impl Simulator {
             )));
         }
         let area = space.metric_position("area_mm2")?;
+        let caching = space.position(CACHING);
+        if let Some(position) = caching {
+            let boolean = |value: &Value| matches!(value, Value::Boolean(_));
+            if let Some(value) = space.parameters()[position].values.iter().find(|value| !boolean(value)) {
+                return Err(Error::Configuration(format!(
+                    "space `{}`: `{CACHING}` has the value {value}; the simulator needs true or false",
+                    space.name()
+                )));
+            }
+        }
 
         let live = application.live_bytes();
         let network_input = application.input.iter().map(|&size| f64::from(size)).product::<f64>();
         let (mut shapes, mut known) = (Vec::new(), FxHashMap::default());
         let mut steps = Vec::with_capacity(application.layers().len());
-        let (mut working_set, mut window) = ((0.0, 0), (0, 0));
+        let ((mut activations, mut largest), mut window) = ((0.0, 0), (0, 0));
         for (position, layer) in application.layers().iter().enumerate() {
             let shape = Shape::new(layer);
             let index = *known.entry(shape).or_insert_with(|| {
                 shapes.push(shape);
                 shapes.len() - 1
             });
-            let (input, output) = (layer.input_bytes() as f64, layer.output_bytes() as f64);
-            let width = if shape.weights { technology.accumulator_bytes } else { 1.0 };
-            let set = input + live[position] as f64 + output * width;
-            if set > working_set.0 {
-                working_set = (set, position);
-            }
+            let output = layer.output_bytes() as f64;
             let taps = layer.kernel.map(u64::from).iter().product::<u64>();
+            let input = if technology.unrolled_kernels && layer.kind == LayerKind::Conv && taps > 1 {
+                shape.rows as f64 * shape.columns as f64 * taps as f64 * f64::from(layer.input[2])
+            } else {
+                layer.input_bytes() as f64
+            };
+            let set = input + live[position] as f64 + output;
+            if set > activations {
+                (activations, largest) = (set, position);
+            }
             let slice =
                 if shape.weights { shape.reduction.min(taps.saturating_mul(technology.mac_ways)) } else { 0 };
             if slice > window.0 {
@@ -273,7 +438,15 @@ impl Simulator {
                 input_output_bytes: from_outside + to_outside,
             });
         }
-        let weight_bytes = steps.iter().map(|step| step.weight_bytes).sum();
+        let weights: f64 = steps.iter().map(|step| step.weight_bytes).sum();
+        let least_weights = weights.min(technology.prefetch_mib * MIB);
+        let residence = Residence { activations, layer: largest, weights, least_weights };
+        let totals = Totals {
+            macs: steps.iter().map(|step| step.macs).sum(),
+            input_output_bytes: steps.iter().map(|step| step.input_output_bytes).sum(),
+        };
+        let streams = caching.is_some() || residence.may_stream(&space, &positions, &technology);
+        let tables = Tables::new(&space, &positions, &steps, &technology, streams);
         Ok(Self {
             space,
             application,
@@ -282,9 +455,11 @@ impl Simulator {
             area,
             shapes,
             steps,
-            working_set,
+            caching,
+            residence,
             window,
-            weight_bytes,
+            totals,
+            tables,
         })
     }
 
@@ -314,6 +489,7 @@ impl Simulator {
             Check::Constraint(position) => position,
             Check::PeMemory => self.space.constraints().len(),
             Check::CoreMemory => self.space.constraints().len() + 1,
+            Check::InstructionMemory => self.space.constraints().len() + 2,
         }
     }
 
@@ -327,18 +503,31 @@ impl Simulator {
                 let constraint = &self.space.constraints()[position];
                 format!("{}: breaks {}", constraint.name, constraint.text)
             }
+            Check::PeMemory if rejection.layer.is_none() => format!(
+                "pe_memory: the weights need {needed:.0} bytes, of which they may take {:.0} percent; all PE \
+                 memories have {available:.0}",
+                100.0 * self.technology.parameter_share
+            ),
             Check::PeMemory => format!(
-                "pe_memory: the working set of layer {layer} needs {needed:.0} bytes; all PE memories have {available:.0}"
+                "pe_memory: the activations of layer {layer} and the weights kept need {needed:.0} bytes; all PE \
+                 memories have {available:.0}"
             ),
             Check::CoreMemory => format!(
                 "core_memory: the least weight tile of layer {layer} needs {needed:.0} bytes; a lane has {available:.0}"
+            ),
+            Check::InstructionMemory => format!(
+                "instruction_memory: the program, most of it for layer {layer}, needs {needed:.0} instructions; \
+                 the memory has {available:.0}"
             ),
         }
     }
 
     fn hardware<R: Rank>(&self, ranks: &[R]) -> Hardware {
         let value = |position: usize| self.space.numbers(position)[ranks[position].get()];
-        Hardware::new(self.positions.map(value), &self.technology)
+        let caching = self.caching.map_or(self.technology.parameter_caching, |position| {
+            self.space.parameters()[position].values[ranks[position].get()] == Value::Boolean(true)
+        });
+        Hardware::new(self.positions.map(value), caching, &self.technology)
     }
 
     fn rejection<R: Rank>(&self, ranks: &[R], hardware: &Hardware) -> Option<Rejection> {
@@ -346,10 +535,16 @@ impl Simulator {
             let check = Check::Constraint(constraint);
             return Some(Rejection { check, layer: None, needed: 0.0, available: 0.0 });
         }
-        let available = hardware.pes() * hardware.pe_memory;
-        let (needed, layer) = self.working_set;
+        self.memory_rejection(hardware)
+    }
+
+    /// The check of PE and core memories that fails, if any.
+    fn memory_rejection(&self, hardware: &Hardware) -> Option<Rejection> {
+        let (available, needed) = (hardware.pe_memories(), self.residence.needed(&self.technology));
         if needed > available {
-            return Some(Rejection { check: Check::PeMemory, layer: Some(layer), needed, available });
+            let activations = self.residence.activations + self.residence.least_weights;
+            let layer = (needed <= activations).then_some(self.residence.layer);
+            return Some(Rejection { check: Check::PeMemory, layer, needed, available });
         }
         let needed = 2.0 * hardware.cores as f64 * self.window.0 as f64;
         (needed > hardware.core_memory).then_some(Rejection {
@@ -362,86 +557,149 @@ impl Simulator {
 
     /// Simulates one design, given by ranks within range. `costs` is scratch space.
     fn evaluate<R: Rank>(&self, ranks: &[R], costs: &mut Vec<Cost>) -> Score {
+        self.evaluate_each(ranks, costs, |_, _, _, _| {})
+    }
+
+    /// Simulates one design and, where it passes all checks, hands each layer to `each`, in order.
+    fn evaluate_each<R: Rank>(
+        &self,
+        ranks: &[R],
+        costs: &mut Vec<Cost>,
+        mut each: impl FnMut(&Hardware, &Step, &Cost, Load),
+    ) -> Score {
+        let technology = &self.technology;
         let area_mm2 = self.space.metric(self.area, ranks);
         let hardware = self.hardware(ranks);
-        let rejection = self.rejection(ranks, &hardware);
-        if rejection.is_some() {
-            return Score { latency_us: f64::NAN, area_mm2, energy_uj: f64::NAN, rejection };
+        let peak_power_mw = hardware.peak_power_mw(technology);
+        let rejected = |rejection| Score {
+            latency_us: f64::NAN,
+            area_mm2,
+            energy_uj: f64::NAN,
+            peak_power_mw,
+            rejection: Some(rejection),
+        };
+        if let Some(rejection) = self.rejection(ranks, &hardware) {
+            return rejected(rejection);
         }
         costs.clear();
         costs.extend(self.shapes.iter().map(|shape| shape.best(&hardware)));
-
-        let technology = &self.technology;
-        let free = hardware.pes() * hardware.pe_memory - self.working_set.0;
-        let streamed = if self.weight_bytes > free { 1.0 - free / self.weight_bytes } else { 0.0 };
-        let (mut latency_us, mut instructions) = (technology.invocation_us, 0.0);
-        let (mut macs, mut port_bytes, mut dram_bytes) = (0.0, 0.0, 0.0);
-        for step in &self.steps {
-            let cost = &costs[step.shape];
-            let weights = step.weight_bytes * streamed;
-            let on_chip_cycles = cost.compute_cycles.max(cost.port_bytes * hardware.cycles_per_port_byte);
-            let dram_us =
-                weights / hardware.parameter_dram + step.input_output_bytes / hardware.activation_dram;
-            latency_us += (on_chip_cycles / technology.clock_mhz).max(dram_us) + technology.layer_us;
-            instructions += technology.instructions_per_layer + technology.instructions_per_tile * cost.tiles;
-            macs += step.macs;
-            port_bytes += cost.port_bytes * cost.active_pes;
-            dram_bytes += weights + step.input_output_bytes;
+        let instructions = |step: &Step| technology.instructions(&costs[step.shape]);
+        let program: f64 = self.steps.iter().map(instructions).sum();
+        if program > hardware.instructions {
+            let layers = self.steps.iter().map(instructions).enumerate();
+            let layer = layers.fold((0, 0.0), |most, layer| if layer.1 > most.1 { layer } else { most }).0;
+            return rejected(Rejection {
+                check: Check::InstructionMemory,
+                layer: Some(layer),
+                needed: program,
+                available: hardware.instructions,
+            });
         }
-        let fetched = (instructions - hardware.instructions).max(0.0) * technology.instruction_entry_bytes;
-        latency_us += fetched / hardware.dram;
-        dram_bytes += fetched;
 
-        let sram_pj = |bytes: f64| technology.sram_pj_per_byte_at_1_mib * (bytes / MIB).sqrt();
-        let pj = macs * (technology.mac_pj + sram_pj(hardware.core_memory))
-            + port_bytes * sram_pj(hardware.pe_memory)
-            + dram_bytes * technology.dram_pj_per_byte;
-        let sram_mib =
-            hardware.pes() * (hardware.pe_memory + hardware.lanes as f64 * hardware.core_memory) / MIB;
-        let leakage_mw = technology.sram_leakage_mw_per_mib * sram_mib;
-        let energy_uj = pj * 1e-6 + leakage_mw * latency_us * 1e-3;
-        Score { latency_us, area_mm2, energy_uj, rejection: None }
+        let streamed = self.residence.streamed(&hardware, technology);
+        let mut latency_us = technology.invocation_us;
+        let (mut port_bytes, mut dram_bytes) = (0.0, 0.0);
+        for step in &self.steps {
+            let (shape, cost) = (&self.shapes[step.shape], &costs[step.shape]);
+            let weight_bytes = step.weight_bytes * streamed;
+            let dram_us =
+                weight_bytes / hardware.parameter_dram + step.input_output_bytes / hardware.activation_dram;
+            let time_us = shape.on_chip_us(cost, technology).max(dram_us) + technology.layer_us;
+            latency_us += time_us;
+            port_bytes += cost.port_bytes * cost.active_pes;
+            dram_bytes += weight_bytes + step.input_output_bytes;
+            each(&hardware, step, cost, Load { time_us, dram_us, weight_bytes });
+        }
+        let pj = self.pj(&hardware, port_bytes, dram_bytes);
+        let energy_uj = pj * 1e-6 + hardware.leakage_mw(technology) * latency_us * 1e-3;
+        Score { latency_us, area_mm2, energy_uj, peak_power_mw, rejection: None }
+    }
+
+    /// Energy in pJ of one inference, leakage aside.
+    fn pj(&self, hardware: &Hardware, port_bytes: f64, dram_bytes: f64) -> f64 {
+        let technology = &self.technology;
+        self.totals.macs * (technology.mac_pj + technology.sram_pj_per_byte(hardware.core_memory))
+            + port_bytes * technology.sram_pj_per_byte(hardware.pe_memory)
+            + dram_bytes * technology.dram_pj_per_byte
+    }
+
+    /// What [`Scores`] has as the reason of a design that fails this check.
+    fn code(&self, check: Check) -> u16 {
+        self.reason(check) as u16 + 1
     }
 
     /// Simulates one design; the error names a rank out of range.
     pub fn score_one<R: Rank>(&self, ranks: &[R]) -> Result<Score> {
+        self.validate_one(ranks)?;
+        Ok(self.evaluate(ranks, &mut Vec::new()))
+    }
+
+    fn validate_one<R: Rank>(&self, ranks: &[R]) -> Result<()> {
         self.space.validate(ranks)?;
         if ranks.len() != self.space.dimensions() {
             return Err(Error::Data(format!("expected one design, found {} ranks", ranks.len())));
         }
-        Ok(self.evaluate(ranks, &mut Vec::new()))
+        Ok(())
     }
 
     /// Simulates a batch of designs, rows of ranks, on the threads of the current rayon pool.
     pub fn score<R: Rank>(&self, ranks: &[R]) -> Result<Scores> {
-        self.space.validate(ranks)?;
+        let mut scores = Scores::new(ranks.len() / self.space.dimensions());
+        self.score_part(ranks, &mut scores, 0)?;
+        Ok(scores)
+    }
+
+    /// As [`Self::score`], for a part of a batch whose results go from row `first` on.
+    pub fn score_part<R: Rank>(&self, ranks: &[R], scores: &mut Scores, first: usize) -> Result<()> {
         let dimensions = self.space.dimensions();
-        let designs = ranks.len() / dimensions;
-        let mut scores = Scores {
-            latency_us: vec![0.0; designs],
-            area_mm2: vec![0.0; designs],
-            energy_uj: vec![0.0; designs],
-            reason: vec![0; designs],
-        };
+        // On all threads, then again for the error's row.
+        if ranks.par_chunks(CHUNK * dimensions).any(|ranks| self.space.validate(ranks).is_err()) {
+            self.space.validate(ranks)?;
+        }
+        let (designs, all) = (ranks.len() / dimensions, scores.reason.len());
+        if first.checked_add(designs).is_none_or(|end| end > all) {
+            return Err(Error::Data(format!("{designs} designs from row {first} on exceed {all} results")));
+        }
+        let part = first..first + designs;
         let outputs = (
-            scores.latency_us.par_chunks_mut(CHUNK),
-            scores.area_mm2.par_chunks_mut(CHUNK),
-            scores.energy_uj.par_chunks_mut(CHUNK),
-            scores.reason.par_chunks_mut(CHUNK),
+            scores.latency_us[part.clone()].par_chunks_mut(CHUNK),
+            scores.area_mm2[part.clone()].par_chunks_mut(CHUNK),
+            scores.energy_uj[part.clone()].par_chunks_mut(CHUNK),
+            scores.peak_power_mw[part.clone()].par_chunks_mut(CHUNK),
+            scores.reason[part.clone()].par_chunks_mut(CHUNK),
             ranks.par_chunks(CHUNK * dimensions),
         );
-        outputs.into_par_iter().for_each_init(Vec::new, |costs, (latency, area, energy, reason, designs)| {
-            for (row, design) in designs.chunks_exact(dimensions).enumerate() {
-                let score = self.evaluate(design, costs);
-                (latency[row], area[row], energy[row]) = (score.latency_us, score.area_mm2, score.energy_uj);
-                reason[row] = score.rejection.map_or(0, |rejection| self.reason(rejection.check) as u16 + 1);
-            }
-        });
-        Ok(scores)
+        outputs.into_par_iter().for_each_init(
+            Vec::new,
+            |costs, (latency_us, area_mm2, energy_uj, peak_power_mw, reason, designs)| {
+                let mut outputs = Outputs { latency_us, area_mm2, energy_uj, peak_power_mw, reason };
+                if self.tables.in_use() {
+                    self.score_by_tables(designs, &mut outputs);
+                } else {
+                    for (row, design) in designs.chunks_exact(dimensions).enumerate() {
+                        outputs.put(row, &self.evaluate(design, costs), |check| self.code(check));
+                    }
+                }
+            },
+        );
+        Ok(())
     }
 }
 
 impl Shape {
+    /// Time in us that the layer takes on chip.
+    fn on_chip_us(&self, cost: &Cost, technology: &Technology) -> f64 {
+        let [compute, port, bus] = self.cycles(cost, technology);
+        compute.max(port).max(bus) / technology.clock_mhz
+    }
+
+    /// Cycles of compute, port and bus.
+    fn cycles(&self, cost: &Cost, technology: &Technology) -> [f64; 3] {
+        let port = cost.port_bytes / technology.pe_port_bytes_per_cycle;
+        let bus = self.multicast_bytes as f64 / technology.bus_bytes_per_cycle;
+        [cost.compute_cycles, port, bus]
+    }
+
     fn new(layer: &Layer) -> Self {
         let [rows, columns, channels] = layer.output.map(u64::from);
         let [kernel, stride] = [layer.kernel, layer.stride].map(|sides| sides.map(u64::from));
@@ -458,6 +716,8 @@ impl Shape {
         };
         let slides = matches!(layer.kind, LayerKind::Conv | LayerKind::Depthwise | LayerKind::Pool);
         let reuse = if slides { (kernel[1] / stride[1]).max(1) } else { 1 };
-        Self { rows, columns, channels, reduction, reuse, per_channel, weights: layer.kind.has_weights() }
+        let multicast_bytes = if per_channel { 0 } else { layer.input_bytes() };
+        let weights = layer.kind.has_weights();
+        Self { rows, columns, channels, reduction, reuse, per_channel, weights, multicast_bytes }
     }
 }

@@ -12,6 +12,7 @@ pub struct Technology {
     pub invocation_us: f64,
     pub layer_us: f64,
     pub pe_port_bytes_per_cycle: f64,
+    pub bus_bytes_per_cycle: f64,
     pub dram_efficiency: f64,
     pub dram_round_trip_ns: f64,
     pub instruction_entry_bytes: f64,
@@ -19,7 +20,12 @@ pub struct Technology {
     pub parameter_entry_bytes: f64,
     pub instructions_per_layer: f64,
     pub instructions_per_tile: f64,
+    pub instructions_per_row: f64,
     pub accumulator_bytes: f64,
+    pub parameter_share: f64,
+    pub prefetch_mib: f64,
+    pub unrolled_kernels: bool,
+    pub parameter_caching: bool,
     pub mac_pj: f64,
     pub sram_pj_per_byte_at_1_mib: f64,
     pub dram_pj_per_byte: f64,
@@ -40,18 +46,22 @@ impl Technology {
             ("clock_mhz", technology.clock_mhz),
             ("mac_ways", technology.mac_ways as f64),
             ("pe_port_bytes_per_cycle", technology.pe_port_bytes_per_cycle),
+            ("bus_bytes_per_cycle", technology.bus_bytes_per_cycle),
             ("dram_efficiency", technology.dram_efficiency),
             ("dram_round_trip_ns", technology.dram_round_trip_ns),
             ("instruction_entry_bytes", technology.instruction_entry_bytes),
             ("activation_entry_bytes", technology.activation_entry_bytes),
             ("parameter_entry_bytes", technology.parameter_entry_bytes),
             ("accumulator_bytes", technology.accumulator_bytes),
+            ("parameter_share", technology.parameter_share),
         ];
         let not_negative = [
             ("invocation_us", technology.invocation_us),
             ("layer_us", technology.layer_us),
             ("instructions_per_layer", technology.instructions_per_layer),
             ("instructions_per_tile", technology.instructions_per_tile),
+            ("instructions_per_row", technology.instructions_per_row),
+            ("prefetch_mib", technology.prefetch_mib),
             ("mac_pj", technology.mac_pj),
             ("sram_pj_per_byte_at_1_mib", technology.sram_pj_per_byte_at_1_mib),
             ("dram_pj_per_byte", technology.dram_pj_per_byte),
@@ -66,10 +76,13 @@ impl Technology {
                 )));
             }
         }
-        if technology.dram_efficiency > 1.0 {
+        let shares = [
+            ("dram_efficiency", technology.dram_efficiency),
+            ("parameter_share", technology.parameter_share),
+        ];
+        if let Some((name, value)) = shares.into_iter().find(|&(_, value)| value > 1.0) {
             return Err(Error::Configuration(format!(
-                "{origin}: dram_efficiency is {}; it is a share, at most 1",
-                technology.dram_efficiency
+                "{origin}: {name} is {value}; it is a share, at most 1"
             )));
         }
         if technology.mac_ways > u64::from(u16::MAX) {
@@ -80,5 +93,17 @@ impl Technology {
             )));
         }
         Ok(technology)
+    }
+
+    /// Energy in pJ of a byte read from an SRAM of that many bytes.
+    pub(super) fn sram_pj_per_byte(&self, bytes: f64) -> f64 {
+        self.sram_pj_per_byte_at_1_mib * (bytes / super::MIB).sqrt()
+    }
+
+    /// Instructions of a layer that costs this.
+    pub(super) fn instructions(&self, cost: &super::Cost) -> f64 {
+        self.instructions_per_layer
+            + self.instructions_per_tile * cost.tiles
+            + self.instructions_per_row * cost.tile_rows
     }
 }

@@ -4,15 +4,20 @@
 //! a design is the mixed-radix number with the ranks as digits, the first parameter the most significant; it
 //! runs from 0 to `size - 1` and names every design once.
 
+mod batch;
 mod codec;
 pub mod expression;
+mod narrowed;
 mod parameter;
+mod region;
 
+pub use batch::Batch;
 pub use codec::Rank;
 pub use parameter::{Kind, MAX_VALUES, Parameter, Value};
+pub use region::{Conditions, Region};
 
 use crate::{Error, Result};
-use expression::{Condition, Meaning, Names, Number, Values, define};
+use expression::{Comparison, Condition, Meaning, Names, Number, Values, define};
 use parameter::ParameterEntry;
 
 /// Design spaces that ship with the crate: name and TOML text.
@@ -403,6 +408,19 @@ impl DesignSpace {
     pub fn check<R: Rank>(&self, ranks: &[R]) -> Option<usize> {
         let design = self.design(ranks, &self.needs);
         self.constraints.iter().position(|constraint| !constraint.condition.holds(&design))
+    }
+
+    /// Both sides of a constraint for one design, the one that must not be the greater first, where the constraint
+    /// is one such comparison.
+    #[must_use]
+    pub fn sides<R: Rank>(&self, constraint: usize, ranks: &[R]) -> Option<(f64, f64)> {
+        let design = self.design(ranks, &self.needs);
+        match &self.constraints[constraint].condition {
+            Condition::Compare(Comparison::Less | Comparison::LessEqual, a, b) => {
+                Some((a.evaluate(&design), b.evaluate(&design)))
+            }
+            _ => None,
+        }
     }
 
     /// How far one design is from meeting all constraints and upper limits on metrics, given by position: 0

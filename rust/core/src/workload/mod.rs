@@ -31,8 +31,12 @@ macro_rules! bundled {
     };
 }
 
-/// Name, file name and text of each application that ships with the crate, in the order of the PRIME paper.
-const BUNDLED: [(&str, &str, &str); 9] = bundled! {
+/// How many of `BUNDLED`, its first, are applications of the PRIME paper.
+const PRIME: usize = 9;
+
+/// Name, file name and text of each application that ships with the crate: PRIME's in the order of the paper,
+/// then the others.
+const BUNDLED: [(&str, &str, &str); PRIME + 7] = bundled! {
     "MobileNetEdgeTPU": "mobilenet_edgetpu.toml",
     "MobileNetV2": "mobilenet_v2.toml",
     "MobileNetV3": "mobilenet_v3.toml",
@@ -42,11 +46,23 @@ const BUNDLED: [(&str, &str, &str); 9] = bundled! {
     "U-Net": "u_net.toml",
     "t-RNN Dec": "t_rnn_dec.toml",
     "t-RNN Enc": "t_rnn_enc.toml",
+    "MobileNetV1": "mobilenet_v1.toml",
+    "SqueezeNet": "squeezenet.toml",
+    "Inception v1": "inception_v1.toml",
+    "ResNet-18": "resnet_18.toml",
+    "ResNet-50": "resnet_50.toml",
+    "VGG16": "vgg16.toml",
+    "EfficientNet-EdgeTPU-S": "efficientnet_edgetpu_s.toml",
 };
 
-/// Names of the applications that ship with the crate.
+/// Names of the applications that ship with the crate, the nine of [`prime_names`] first.
 pub fn bundled_names() -> impl Iterator<Item = &'static str> + Clone {
     BUNDLED.iter().map(|&(name, ..)| name)
+}
+
+/// Names of the nine applications of the PRIME paper (Kumar et al. 2022, arXiv 2110.11346), in its order.
+pub fn prime_names() -> impl Iterator<Item = &'static str> + Clone {
+    bundled_names().take(PRIME)
 }
 
 impl Application {

@@ -9,6 +9,8 @@
 //! A comparison with NaN (0/0, say) does not hold, `!=` included. `min` and `max` pass over NaN. `not` is moved
 //! inwards to the comparisons, so that neither of `a < b` and `not a < b` holds where one side is NaN.
 
+pub(crate) mod grid;
+pub mod interval;
 mod parser;
 
 use std::collections::BTreeMap;
@@ -194,7 +196,7 @@ impl Number {
 }
 
 impl Arithmetic {
-    fn apply(self, a: f64, b: f64) -> f64 {
+    pub(super) fn apply(self, a: f64, b: f64) -> f64 {
         match self {
             Self::Add => a + b,
             Self::Subtract => a - b,
@@ -271,6 +273,18 @@ impl Condition {
         }
     }
 
+    /// Calls `f` with every parameter whose rank the condition asks for.
+    pub fn ranked(&self, f: &mut impl FnMut(usize)) {
+        match self {
+            Self::Rank { parameter, .. } => f(*parameter),
+            Self::Literal(_) | Self::Compare(..) => {}
+            Self::And(a, b) | Self::Or(a, b) => {
+                a.ranked(f);
+                b.ranked(f);
+            }
+        }
+    }
+
     fn negated(self) -> Self {
         match self {
             Self::Literal(value) => Self::Literal(!value),
@@ -289,7 +303,7 @@ impl Condition {
 
 impl Comparison {
     #[expect(clippy::float_cmp, reason = "equality of listed values is meant exactly")]
-    fn holds(self, a: f64, b: f64) -> bool {
+    pub(super) fn holds(self, a: f64, b: f64) -> bool {
         match self {
             Self::Less => a < b,
             Self::LessEqual => a <= b,
