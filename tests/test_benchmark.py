@@ -349,3 +349,14 @@ def test_ctrl_c_keeps_the_rows_by_then(tmp_path: Path) -> None:
     rows = pl.read_csv(tmp_path / "rows.csv")
     assert 1 <= rows.height < 9
     assert "MobileNetEdgeTPU" in out
+
+
+def test_the_sweep_confirms_the_proven_optimum(run: Run) -> None:
+    code, out, err = run("optimum", "--app", "M6", "--app", "resnet-18", "--area", 40, "--out", "t.csv")
+    assert (code, err) == (0, "")
+    assert "area_mm2 <= 40" in out
+    assert "those of the sweep for 2 of 2 applications" in out
+    table = pl.read_csv("t.csv")
+    assert table["equal"].all()
+    assert table["optimum_us"].to_list() == table["sweep_us"].to_list()
+    assert (table["nodes"] > 1).all()

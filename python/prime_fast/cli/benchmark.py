@@ -177,3 +177,23 @@ def nvdla(configurations: Path, out: Path | None) -> None:
     from prime_fast.benchmark import compare_nvdla
 
     _show(lambda _progress: compare_nvdla(configurations), out)
+
+
+@command.command("optimum")
+@APP
+@click.option("--area", "area_mm2", default=29.0, show_default=True, metavar="MM2", help="Limit of the area.")
+@THREADS
+@OUT
+def optimum(applications: tuple[str, ...], area_mm2: float, threads: int | None, out: Path | None) -> None:
+    """Compare the proven optimum with a sweep of the whole space.
+
+    Of all bundled applications by default.
+    """
+    from prime_fast.benchmark import compare_optimum
+
+    _show(
+        lambda progress: compare_optimum(
+            applications, limits={"area_mm2": area_mm2}, threads=threads, progress=progress
+        ),
+        out,
+    )
