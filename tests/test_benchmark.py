@@ -24,7 +24,6 @@ import prime_fast as pf
 from prime_fast import benchmark
 from prime_fast.benchmark.calibration import COLUMNS
 from prime_fast.benchmark.silicon import MEASURED, NETWORKS
-from prime_fast.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -38,18 +37,13 @@ beside_a_checkout = pytest.mark.skipif(
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Call the entry point in an empty directory; return exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
+def run(run: Run) -> Run:
+    """Call `prime-fast benchmark`; its output keeps to 80 columns."""
 
     def call(*args: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main(["benchmark", *(str(arg) for arg in args)])
-        out, err = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
+        code, out, err = run("benchmark", *args)
         assert all(len(line) <= 80 for line in out.splitlines()), out
-        return exit_.value.code, out, err
+        return code, out, err
 
     return call
 

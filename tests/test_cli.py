@@ -16,26 +16,9 @@ import polars as pl
 import pytest
 
 import prime_fast as pf
-from prime_fast.cli import main
 from prime_fast.logs import bundled_log, generate, write_table
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Call the entry point in an empty directory; return exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return exit_.value.code, out, err
-
-    return call
 
 
 @pytest.fixture(scope="session")

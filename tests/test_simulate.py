@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ import pytest
 
 import prime_fast as pf
 from prime_fast.batch import CHUNK, FIGURES, results, simulate_file
-from prime_fast.cli import main
 from prime_fast.cli.reports import short, shortened
 from prime_fast.explanation import SCHEMA
 from prime_fast.roofline import draw
@@ -31,19 +31,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Call the entry point in an empty directory, 80 columns wide; return exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main(["simulate", *(str(arg) for arg in args)])
-        out, err = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return exit_.value.code, out, err
-
-    return call
+def run(run: Run) -> Run:
+    """Call `prime-fast simulate`."""
+    return partial(run, "simulate")
 
 
 def assigned(values: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from numpy.typing import NDArray
 from polars.testing import assert_frame_equal
 
 import prime_fast as pf
-from prime_fast.cli import main
 from prime_fast.sweeping import SweepResult
 
 Run = Callable[..., tuple[int, str, str]]
@@ -227,19 +227,9 @@ def test_unusable_arguments_are_named(options: dict[str, Any], words: list[str])
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Call the entry point in an empty directory; return exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main(["sweep", *map(str, args)])
-        out, err = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return exit_.value.code, out, err
-
-    return call
+def run(run: Run) -> Run:
+    """Call `prime-fast sweep`."""
+    return partial(run, "sweep")
 
 
 @pytest.fixture
