@@ -67,3 +67,19 @@ def main(args: list[str] | None = None) -> Any:
         sys.stderr.close()
         code = 0
     sys.exit(code or 0)
+
+
+def script() -> None:
+    """Run the installed command: `main`, and no clearing up of the interpreter after Ctrl-C.
+
+    What there is to keep is written by then, and JAX may still compile on threads of its own, which the
+    interpreter's end would crash.
+    """
+    try:
+        main()
+    except SystemExit as exit_:
+        if exit_.code == INTERRUPTED:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise
