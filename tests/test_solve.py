@@ -72,10 +72,11 @@ def test_the_best_of_all_designs_is_found(small: pf.DesignSpace, objective: str,
         assert told["latency_us"] <= 900.0
 
 
-def test_prime_is_solved_within_a_second_or_so() -> None:
+def test_prime_is_solved_by_a_glance_at_few_designs() -> None:
     found = pf.solve("MobileNetV2", limits={"area_mm2": 29.0})
     assert found.proved
-    assert found.seconds < 10
+    # Of 452,760,000: bounds that got loose show here, whatever the machine.
+    assert 1 < found.nodes < 2_000
     assert found.scores["MobileNetV2"]["latency_us"] == found.score
     # No search does better.
     simulator = pf.Simulator("MobileNetV2")

@@ -22,7 +22,6 @@ from scalesim.scale_sim import scalesim
 
 from peers.translation import (
     APPLICATIONS,
-    CLOCK_MHZ,
     DESIGNS,
     DRAM_PJ_PER_BYTE,
     KIB,
@@ -153,18 +152,7 @@ def run(design: Design, application: Path) -> Result:
     start = time.perf_counter()
     costs = [simulate(design, layer) for layer in layers]
     seconds = time.perf_counter() - start
-    cycles = sum(times * cost[0] for times, cost in zip(layers.values(), costs, strict=True))
-    picojoules = sum(times * cost[1] for times, cost in zip(layers.values(), costs, strict=True))
-    return Result(
-        design.design,
-        name,
-        round(cycles),
-        cycles / CLOCK_MHZ,
-        picojoules * 1e-6,
-        seconds,
-        len(layers),
-        f"scalesim {version('scalesim')}",
-    )
+    return Result.of(design, name, list(layers.values()), costs, seconds, f"scalesim {version('scalesim')}")
 
 
 @click.command(help=__doc__)

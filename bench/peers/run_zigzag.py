@@ -21,7 +21,6 @@ from zigzag.api import get_hardware_performance_zigzag
 
 from peers.translation import (
     APPLICATIONS,
-    CLOCK_MHZ,
     DESIGNS,
     DRAM_PJ_PER_BYTE,
     MAC_PJ,
@@ -214,17 +213,8 @@ def run(design: Design, application: Path, lpf_limit: int, spatial_mappings: int
     start = time.perf_counter()
     costs = simulate(design, list(layers), lpf_limit, spatial_mappings)
     seconds = time.perf_counter() - start
-    cycles = sum(times * cost[0] for times, cost in zip(layers.values(), costs, strict=True))
-    picojoules = sum(times * cost[1] for times, cost in zip(layers.values(), costs, strict=True))
-    return Result(
-        design.design,
-        name,
-        round(cycles),
-        cycles / CLOCK_MHZ,
-        picojoules * 1e-6,
-        seconds,
-        len(layers),
-        f"zigzag-dse {version('zigzag-dse')}",
+    return Result.of(
+        design, name, list(layers.values()), costs, seconds, f"zigzag-dse {version('zigzag-dse')}"
     )
 
 

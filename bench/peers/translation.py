@@ -133,6 +133,30 @@ class Result:
     layers: int
     tool: str
 
+    @classmethod
+    def of(
+        cls,
+        design: Design,
+        application: str,
+        times: Sequence[int],
+        costs: Sequence[tuple[float, float]],
+        seconds: float,
+        tool: str,
+    ) -> Result:
+        """Sum (cycles, pJ) of distinct layers, each as often as it occurs."""
+        cycles = sum(count * cost[0] for count, cost in zip(times, costs, strict=True))
+        picojoules = sum(count * cost[1] for count, cost in zip(times, costs, strict=True))
+        return cls(
+            design.design,
+            application,
+            round(cycles),
+            cycles / CLOCK_MHZ,
+            picojoules * 1e-6,
+            seconds,
+            len(costs),
+            tool,
+        )
+
     def __str__(self) -> str:
         return (
             f"{self.tool}, {self.application}, design {self.design}: {self.latency_us:.1f} us, "

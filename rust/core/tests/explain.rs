@@ -1,6 +1,6 @@
 //! What a score is made of adds up to it, and designs outside a space.
 
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panic")]
 
 use prime_fast_core::simulator::{Check, Explanation, Simulator, Technology};
 use prime_fast_core::space::Value;
