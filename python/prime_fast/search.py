@@ -106,7 +106,7 @@ class GeneticAlgorithm:
 
     def start_with(self, designs: Ranks) -> int:
         """Propose these designs before any other, those that keep the limits; return how many."""
-        return self.core.seed_designs(designs)
+        return self.core.start_with(designs)
 
     @property
     def best(self) -> tuple[Ranks, float] | None:

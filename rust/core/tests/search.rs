@@ -359,19 +359,19 @@ fn seed_designs_come_first_and_are_checked() {
     let mut space = Space::free(&[5, 5, 5]);
     space.most = 9.0;
     let mut optimizer = genetic(&space, 10, 0);
-    assert_eq!(optimizer.seed_designs(&[4, 0, 1, 4, 4, 4, 0, 2, 2, 4, 0, 1]), Ok(3), "one violates");
-    assert_eq!(optimizer.seed_designs(&[1, 1, 1]), Ok(1));
+    assert_eq!(optimizer.start_with(&[4, 0, 1, 4, 4, 4, 0, 2, 2, 4, 0, 1]), Ok(3), "one violates");
+    assert_eq!(optimizer.start_with(&[1, 1, 1]), Ok(1));
     let mut ranks = Vec::new();
     assert_eq!(optimizer.ask(6, &mut ranks), Ok(6));
     assert_eq!(ranks[..9], [4, 0, 1, 0, 2, 2, 1, 1, 1]);
     let distinct: BTreeSet<&[u16]> = ranks.chunks(3).collect();
     assert_eq!(distinct.len(), 6);
 
-    let error = optimizer.seed_designs(&[1, 2]).unwrap_err();
+    let error = optimizer.start_with(&[1, 2]).unwrap_err();
     assert!(matches!(&error, Error::Configuration(text) if text.contains("rows of 3")), "{error}");
-    let error = optimizer.seed_designs(&[1, 2, 3, 0, 5, 0]).unwrap_err();
+    let error = optimizer.start_with(&[1, 2, 3, 0, 5, 0]).unwrap_err();
     assert!(
-        matches!(&error, Error::Data(text) if text.contains("seed design 1 has rank 5 for parameter 1")),
+        matches!(&error, Error::Data(text) if text.contains("start design 1 has rank 5 for parameter 1")),
         "{error}"
     );
 }

@@ -63,10 +63,10 @@ impl Genetic {
         py.detach(|| self.lock().tell(&scores, &violations)).map_err(raise)
     }
 
-    fn seed_designs(&self, designs: &Bound<'_, PyAny>) -> PyResult<usize> {
+    fn start_with(&self, designs: &Bound<'_, PyAny>) -> PyResult<usize> {
         let space = self.domain.space();
         let ranks = Ranks::new(designs, space.dimensions())?.widened(space)?;
-        self.lock().seed_designs(&ranks).map_err(raise)
+        self.lock().start_with(&ranks).map_err(raise)
     }
 
     /// Ranks, score and violation of the best design told so far.
@@ -210,7 +210,7 @@ pub fn minimize<'py>(
             let mut genetic = search::Genetic::new(Arc::clone(&domain), options).map_err(raise)?;
             if let Some(designs) = start {
                 let ranks = Ranks::new(designs, space.inner.dimensions())?.widened(&space.inner)?;
-                genetic.seed_designs(&ranks).map_err(raise)?;
+                genetic.start_with(&ranks).map_err(raise)?;
             }
             Box::new(genetic)
         }

@@ -17,10 +17,9 @@ mod best;
 mod descent;
 mod driver;
 mod exact;
-mod genetic;
 mod ledger;
 mod limits;
-mod random;
+mod optimizers;
 mod sampler;
 mod variation;
 
@@ -31,9 +30,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 pub use driver::{Improvement, Options, Outcome, Progress, Scorer, Stop, minimize};
 pub use exact::{Goal, Mean, Problem, Solution, SolveOptions, SolveProgress, SolveStop, TIE, solve};
-pub use genetic::{Genetic, GeneticOptions};
 pub use limits::{LimitedSpace, improper_limit};
-pub use random::Random;
+pub use optimizers::{Genetic, GeneticOptions, Random};
 
 use crate::{Error, Result};
 
@@ -50,6 +48,14 @@ pub trait Domain: Sync {
     ///
     /// Graded amounts lead the search into a small feasible region; a flat 1 leaves it to chance.
     fn violation(&self, ranks: &[u16]) -> f64;
+
+    /// [`Domain::violation`] of each of many designs, row by row: what a search asks for most.
+    fn violations(&self, designs: &[u16], violations: &mut [f64]) {
+        let width = self.cardinalities().len();
+        for (violation, ranks) in violations.iter_mut().zip(designs.chunks_exact(width)) {
+            *violation = self.violation(ranks);
+        }
+    }
 
     /// Whether neighbouring ranks of a parameter are alike, so that a step of one rank is a small change.
     fn is_ordinal(&self, _parameter: usize) -> bool {
@@ -78,6 +84,10 @@ where
         (**self).violation(ranks)
     }
 
+    fn violations(&self, designs: &[u16], violations: &mut [f64]) {
+        (**self).violations(designs, violations);
+    }
+
     fn is_ordinal(&self, parameter: usize) -> bool {
         (**self).is_ordinal(parameter)
     }
@@ -89,22 +99,61 @@ where
 
 /// A search method as a pair of calls: take designs, give back their scores.
 pub trait Optimizer: Send {
+    /// Numbers in a design's score: 1, unless the method has several objectives, or measures beside one.
+    fn columns(&self) -> usize {
+        1
+    }
+
+    /// Lets one batch be asked for while the scores of another are due, where the method can make it so
+    /// early; returns whether it can.
+    fn ask_ahead(&mut self) -> bool {
+        false
+    }
+
     /// Replaces the content of `ranks` by up to `n` designs, row by row, and returns how many there are.
     ///
     /// Fewer than `n` come when few are left, and 0 when no further design can be found: then no `tell` is
-    /// due. Errs when `n` is 0 or above 2^24, when scores are still due, and when nothing in the space meets
-    /// the constraints.
+    /// due. Errs when `n` is 0 or above 2^24, when scores are still due (see [`Optimizer::ask_ahead`]), and when
+    /// nothing in the space meets the constraints.
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize>;
 
-    /// Takes the scores of the designs last asked for, in their order.
+    /// Takes the scores of the designs asked for first among those due, in their order: rows of
+    /// [`Optimizer::columns`].
     ///
     /// A design with a violation above 0 or a score of plus infinity is infeasible. Errs, and takes nothing,
-    /// when no designs are out, a length is wrong, a violation is NaN, or the score of a feasible design is
+    /// when no designs are out, a length is wrong, a violation is NaN, or a score of a feasible design is
     /// NaN.
     fn tell(&mut self, scores: &[f64], violations: &[f64]) -> Result<()>;
 
-    /// The best design told so far; none is feasible yet when its violation is above 0.
+    /// Has the given designs, row by row, handed out before any other: a warm start.
+    ///
+    /// Designs with a known violation and those handed out before are passed over. Returns how many are kept,
+    /// repetitions counted.
+    fn start_with(&mut self, designs: &[u16]) -> Result<usize>;
+
+    /// The best design told so far, by the first number of its score; none is feasible yet when its violation
+    /// is above 0.
     fn best(&self) -> Option<&Scored>;
+
+    /// The designs that are the method's answer: the Pareto front told so far, the elites of an archive; the
+    /// best design by default.
+    fn found(&self) -> Vec<Found> {
+        let best = self.best().filter(|best| best.violation <= 0.0);
+        best.map(|best| Found { index: best.index, ranks: best.ranks.clone(), scores: vec![best.score] })
+            .into_iter()
+            .collect()
+    }
+}
+
+/// A feasible design with its whole score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The design's number in its space.
+    pub index: u64,
+    /// The rank of each parameter's value.
+    pub ranks: Vec<u16>,
+    /// As many numbers as the method has [columns](Optimizer::columns).
+    pub scores: Vec<f64>,
 }
 
 /// A design with its score.

@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::descent::descend;
-use super::ledger::Ledger;
-use super::sampler::{Misses, PATIENCE, Sampler};
-use super::variation::Variation;
-use super::{Domain, Merit, Optimizer, Scored, Stream, below, known_violation, size_of, stream};
+use crate::search::descent::descend;
+use crate::search::ledger::Ledger;
+use crate::search::sampler::{Misses, PATIENCE, Sampler};
+use crate::search::variation::Variation;
+use crate::search::{Domain, Merit, Optimizer, Scored, Stream, below, known_violation, size_of, stream};
 use crate::{Error, Result};
 
 /// Children bred from one random stream.
@@ -69,8 +69,6 @@ pub struct Genetic<D> {
     /// The best merit since the search last started over, and the designs told since.
     peak: Merit,
     stalled: usize,
-    /// Designs to hand out first: rows not handed out yet, the next one last.
-    seeds: Vec<u16>,
 }
 
 impl<D: Domain> Genetic<D> {
@@ -87,55 +85,14 @@ impl<D: Domain> Genetic<D> {
             options,
             variation,
             sampler,
-            ledger: Ledger::default(),
+            ledger: Ledger::new(1),
             ranks: Vec::new(),
             merits: Vec::new(),
             founding: true,
             generation: 0,
             peak: Merit::WORST,
             stalled: 0,
-            seeds: Vec::new(),
         })
-    }
-
-    /// Has the given designs, row by row, handed out before any other: a warm start.
-    ///
-    /// Designs with a known violation and those handed out before are passed over. Returns how many are kept,
-    /// repetitions counted.
-    pub fn seed_designs(&mut self, designs: &[u16]) -> Result<usize> {
-        let cardinalities = self.domain.cardinalities();
-        let width = cardinalities.len();
-        if !designs.len().is_multiple_of(width) {
-            return Err(Error::Configuration(format!(
-                "{} ranks of seed designs were given; they must be rows of {width}",
-                designs.len()
-            )));
-        }
-        for (row, design) in designs.chunks(width).enumerate() {
-            for (parameter, (&rank, &cardinality)) in design.iter().zip(cardinalities).enumerate() {
-                if usize::from(rank) >= cardinality {
-                    return Err(Error::Data(format!(
-                        "seed design {row} has rank {rank} for parameter {parameter} of {cardinality} values"
-                    )));
-                }
-            }
-        }
-        let (domain, visited) = (&self.domain, &self.ledger.visited);
-        let usable = |design: &&[u16]| {
-            known_violation(domain, design) == 0.0 && !visited.contains(&domain.index_of(design))
-        };
-        let kept: Vec<u16> = designs.chunks(width).rev().filter(usable).flatten().copied().collect();
-        let count = kept.len() / width;
-        self.seeds.splice(0..0, kept);
-        Ok(count)
-    }
-
-    fn hand_out_seeds(&mut self, n: usize) {
-        let width = self.domain.cardinalities().len();
-        while self.ledger.indices.len() < n && !self.seeds.is_empty() {
-            let design = self.seeds.split_off(self.seeds.len() - width);
-            self.ledger.admit(self.domain.index_of(&design), &design);
-        }
     }
 
     /// Fills the batch up to `n` with random designs, where enough can be found.
@@ -244,10 +201,14 @@ impl<D: Domain> Genetic<D> {
 }
 
 impl<D: Domain + Send> Optimizer for Genetic<D> {
+    fn ask_ahead(&mut self) -> bool {
+        self.ledger.ahead = 1;
+        true
+    }
+
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
-        self.ledger.open(n)?;
+        self.ledger.open(&self.domain, n)?;
         self.generation += 1;
-        self.hand_out_seeds(n);
         let mut enough = 1;
         if self.founding || self.merits.is_empty() {
             let full = self.draw(n);
@@ -288,6 +249,10 @@ impl<D: Domain + Send> Optimizer for Genetic<D> {
             self.select();
         }
         Ok(())
+    }
+
+    fn start_with(&mut self, designs: &[u16]) -> Result<usize> {
+        self.ledger.start_with(&self.domain, designs)
     }
 
     fn best(&self) -> Option<&Scored> {

@@ -1,10 +1,10 @@
 //! Uniform random search: the baseline.
 
-use super::ledger::Ledger;
-use super::sampler::{PATIENCE, Sampler};
-use super::variation::Variation;
-use super::{Domain, Optimizer, Scored, size_of, stream};
 use crate::Result;
+use crate::search::ledger::Ledger;
+use crate::search::sampler::{PATIENCE, Sampler};
+use crate::search::variation::Variation;
+use crate::search::{Domain, Optimizer, Scored, size_of, stream};
 
 /// Draws designs uniformly among those with no known violation, none twice.
 ///
@@ -23,14 +23,20 @@ impl<D: Domain> Random<D> {
         let size = size_of(&domain)?;
         let variation = Variation::new(&domain);
         let sampler = Sampler::new(stream(seed, 0, 0), size, domain.cardinalities().len());
-        Ok(Self { domain, variation, sampler, ledger: Ledger::default() })
+        Ok(Self { domain, variation, sampler, ledger: Ledger::new(1) })
     }
 }
 
 impl<D: Domain + Send> Optimizer for Random<D> {
+    fn ask_ahead(&mut self) -> bool {
+        self.ledger.ahead = 1;
+        true
+    }
+
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
-        self.ledger.open(n)?;
-        self.sampler.fill(&self.domain, &self.variation, n, PATIENCE, &mut self.ledger);
+        self.ledger.open(&self.domain, n)?;
+        let missing = n - self.ledger.indices.len();
+        self.sampler.fill(&self.domain, &self.variation, missing, PATIENCE, &mut self.ledger);
         if self.ledger.visited.is_empty() {
             return Err(self.sampler.nothing_found(&self.domain));
         }
@@ -39,6 +45,10 @@ impl<D: Domain + Send> Optimizer for Random<D> {
 
     fn tell(&mut self, scores: &[f64], violations: &[f64]) -> Result<()> {
         self.ledger.close(&self.domain, scores, violations)
+    }
+
+    fn start_with(&mut self, designs: &[u16]) -> Result<usize> {
+        self.ledger.start_with(&self.domain, designs)
     }
 
     fn best(&self) -> Option<&Scored> {
