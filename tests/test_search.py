@@ -1,68 +1,52 @@
-"""Search from Python: the driver and ask and tell, limits, Ctrl-C, exceptions, determinism, convergence."""
+"""Search from Python: what a run finds, why it ends, where it starts, what is written down of it."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import threading
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
+from search_problems import (
+    FEASIBLE,
+    MOBILENET,
+    PRIME,
+    SINGLE,
+    SMALL,
+    TARGET,
+    Floats,
+    Ranks,
+    distance,
+    error_of,
+    problem,
+    same,
+)
 
 import prime_fast as pf
-from prime_fast.search import GeneticAlgorithm, SearchResult, minimize
-
-SMALL = pf.DesignSpace.from_toml(
-    'name = "small"\n'
-    + "".join(
-        f'[[parameter]]\nname = "p{i}"\nvalues = {list(range(n))}\n' for i, n in enumerate([9, 7, 12, 5, 8])
-    )
-    + '[[metric]]\nname = "sum"\nexpression = "p0 + p1 + p2 + p3 + p4"\n'
-    + '[[constraint]]\nname = "some"\nexpression = "p0 + p4 >= 2"\n'
-)
-TARGET = np.array([7, 2, 10, 0, 3])
-PRIME = pf.DesignSpace.bundled("prime")
-MOBILENET = pf.Simulator("MobileNetV2")
-
-Scored = NDArray[np.float64]
+from prime_fast.logs import bundled_log, read_log
+from prime_fast.search import METHODS, SearchResult, minimize
 
 
-def distance(ranks: NDArray[Any]) -> Scored:
-    """Score by the squared distance from TARGET: separable, with one optimum, 0."""
-    return np.asarray(np.square(ranks.astype(np.float64) - TARGET).sum(axis=1))
+class Recorder:
+    """A scorer that keeps what it was given."""
+
+    def __init__(self, scorer: Any = distance) -> None:
+        self.scorer = scorer
+        self.batches: list[Ranks] = []
+
+    def __call__(self, ranks: Ranks) -> Any:
+        self.batches.append(ranks)
+        return self.scorer(ranks)
+
+    @property
+    def ranks(self) -> Ranks:
+        return np.concatenate(self.batches) if self.batches else np.empty((0, 5), np.uint8)
 
 
-def error_of(
-    call: Callable[..., Any],
-    *arguments: object,
-    kind: type[pf.PrimeFastError] = pf.ConfigurationError,
-    **options: object,
-) -> str:
-    with pytest.raises(kind) as caught:
-        call(*arguments, **options)
-    return str(caught.value)
-
-
-def same(a: SearchResult, b: SearchResult) -> bool:
-    """Whether two runs found and scored the same, time aside."""
-    return (
-        a.designs.tobytes() == b.designs.tobytes()
-        and a.scores.tobytes() == b.scores.tobytes()
-        and a.violations.tobytes() == b.violations.tobytes()
-        and (a.history, a.evaluations, a.stopped_by) == (b.history, b.evaluations, b.stopped_by)
-    )
-
-
-# --- the driver -------------------------------------------------------------------------------------------
+# --- what is found ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -71,6 +55,7 @@ def test_the_optimum_of_a_separable_problem_is_found(seed: int) -> None:
     assert found.best == dict(zip(SMALL.names, TARGET.tolist(), strict=True))
     assert found.best_score == 0
     assert found.feasible
+    assert found.note is None
     assert (found.evaluations, found.stopped_by) == (3000, "evaluations")
     # The kept designs are distinct, in order, and bear their own scores.
     assert found.designs.shape == (16, 5)
@@ -84,76 +69,44 @@ def test_the_optimum_of_a_separable_problem_is_found(seed: int) -> None:
     assert list(scores) == sorted(set(scores), reverse=True)
     assert scores[-1] == 0
     assert 0 <= found.scoring_seconds <= found.seconds
+    assert found.front().row(0, named=True) == found.best | {"latency_us": 0.0}
 
 
-def test_batches_are_as_asked_and_designs_come_once() -> None:
-    batches: list[NDArray[Any]] = []
+@pytest.mark.parametrize("method", SINGLE)
+def test_every_method_beats_chance(method: str) -> None:
+    wins = 0
+    for seed in range(5):
+        options: dict[str, Any] = {"evaluations": 1500, "batch": 100, "seed": seed}
+        found = minimize(SMALL, distance, method=method, **options)
+        by_chance = minimize(SMALL, distance, method="random", **options)
+        wins += found.best_score <= by_chance.best_score
+    assert wins >= 4
 
-    def scorer(ranks: NDArray[Any]) -> Scored:
-        batches.append(ranks)
-        return distance(ranks)
 
+@pytest.mark.parametrize("method", METHODS)
+def test_batches_are_as_asked_and_designs_come_once(method: str) -> None:
+    options, score = problem(method)
+    scorer = Recorder(score)
     progress: list[tuple[int, float | None, float]] = []
-    found = minimize(SMALL, scorer, evaluations=1000, batch=300, callback=lambda *step: progress.append(step))
-    assert [batch.shape for batch in batches] == [(300, 5), (300, 5), (300, 5), (100, 5)]
-    assert {batch.dtype for batch in batches} == {np.dtype(np.uint8)}
-    everything = np.concatenate(batches)
-    assert len(set(SMALL.indices(everything).tolist())) == found.evaluations == 1000
-    assert (SMALL.check(everything) == -1).all()
+
+    def callback(evaluations: int, best: float | None, seconds: float) -> None:
+        progress.append((evaluations, best, seconds))
+
+    found = minimize(SMALL, scorer, evaluations=1000, batch=300, callback=callback, **options)
+    assert [batch.shape for batch in scorer.batches] == [(300, 5), (300, 5), (300, 5), (100, 5)]
+    assert {batch.dtype for batch in scorer.batches} == {np.dtype(np.uint8)}
+    assert len(set(SMALL.indices(scorer.ranks).tolist())) == found.evaluations == 1000
+    assert (SMALL.check(scorer.ranks) == -1).all()
     evaluations, best, seconds = zip(*progress, strict=True)
     assert evaluations == (300, 600, 900, 1000)
-    assert best == tuple(distance(everything[:n]).min() for n in evaluations)
+    assert best == tuple(distance(scorer.ranks[:n]).min() for n in evaluations)
     assert list(seconds) == sorted(seconds)
-
-
-def test_a_scorer_may_give_violations() -> None:
-    def scorer(ranks: NDArray[Any]) -> tuple[Scored, Scored]:
-        scores, excess = distance(ranks), np.maximum(0.0, 6.0 - ranks[:, 3] - ranks[:, 1])
-        # What is infeasible needs no score.
-        return np.where(excess > 0, np.nan, scores), excess
-
-    found = minimize(SMALL, scorer, evaluations=4000, batch=250)
-    assert found.feasible
-    assert found.best_score == 8  # 2 more of p1 and of p3 than in TARGET: 2^2 + 2^2
-    assert found.designs[0].tolist() == [7, 4, 10, 2, 3]
-
-    found = minimize(SMALL, lambda ranks: (distance(ranks), np.full(len(ranks), 0.5)), evaluations=500)
-    assert not found.feasible
-    assert (found.violations == 0.5).all()
-    assert found.history == []
-
-
-def test_infinite_scores_mean_infeasible() -> None:
-    found = minimize(SMALL, lambda r: np.where(r[:, 0] == 7, np.inf, distance(r)), batch=200)
-    assert found.best_score == 1
-    found = minimize(SMALL, lambda ranks: np.full(len(ranks), np.inf), evaluations=100)
-    assert not found.feasible
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int32, np.bool_, np.float64])
-def test_scores_of_any_numeric_dtype(dtype: type[np.generic]) -> None:
-    found = minimize(SMALL, lambda ranks: distance(ranks).clip(0, 1).astype(dtype), batch=2000)
-    assert found.stopped_by == "exhausted"
-    assert found.scores.dtype == np.float64
-    assert found.scores.tolist() == [0] + [1] * 15
-
-
-def test_scores_of_any_layout() -> None:
-    expected = minimize(SMALL, distance, evaluations=2000, batch=200)
-    assert same(minimize(SMALL, lambda r: distance(r).tolist(), evaluations=2000, batch=200), expected)
-    strided = minimize(SMALL, lambda r: np.repeat(distance(r), 3)[::3], evaluations=2000, batch=200)
-    assert same(strided, expected)
-
-
-def test_a_jax_function_is_a_scorer() -> None:
-    jax = pytest.importorskip("jax")
-
-    def scorer(ranks: Any) -> Any:
-        return jax.numpy.square(ranks.astype(jax.numpy.float32) - TARGET).sum(axis=1)
-
-    found = minimize(SMALL, jax.jit(scorer), evaluations=4000, batch=500)
-    assert found.best_score == 0
-    assert same(found, minimize(SMALL, distance, evaluations=4000, batch=500))
+    # The result is that of what was scored.
+    order = np.lexsort([SMALL.indices(scorer.ranks), distance(scorer.ranks)])[:16]
+    np.testing.assert_array_equal(found.designs, scorer.ranks[order])
+    lowest = np.minimum.accumulate(distance(scorer.ranks))
+    first = np.flatnonzero(np.diff(lowest, prepend=np.inf) < 0)
+    assert found.history == [(row + 1, lowest[row]) for row in first.tolist()]
 
 
 def test_a_space_of_more_than_256_values() -> None:
@@ -162,7 +115,7 @@ def test_a_space_of_more_than_256_values() -> None:
     )
     space = pf.DesignSpace.from_toml(text)
 
-    def scorer(ranks: NDArray[Any]) -> Scored:
+    def scorer(ranks: Ranks) -> Floats:
         assert ranks.dtype == np.uint16
         return np.asarray(np.abs(ranks.astype(np.float64) - [700, 3, 999]).sum(axis=1))
 
@@ -171,245 +124,7 @@ def test_a_space_of_more_than_256_values() -> None:
     assert found.designs.dtype == np.uint16
 
 
-def test_start_designs_are_scored_first() -> None:
-    start = SMALL.sample(40, seed=5)
-    start = start[SMALL.check(start) == -1]
-    first: list[NDArray[Any]] = []
-
-    def scorer(ranks: NDArray[Any]) -> Scored:
-        first.append(ranks)
-        return distance(ranks)
-
-    minimize(SMALL, scorer, evaluations=200, batch=100, start=start)
-    np.testing.assert_array_equal(first[0][: len(start)], start)
-    found = minimize(SMALL, distance, evaluations=1, start=TARGET[None].astype(np.uint8))
-    assert (found.best_score, found.evaluations) == (0, 1)
-    # Designs that break a constraint or a limit are left out.
-    broken = np.array([[0, 0, 0, 0, 0], [1, 0, 0, 0, 1]], np.uint8)
-    assert GeneticAlgorithm(SMALL).start_with(broken) == 1
-    assert GeneticAlgorithm(SMALL, limits={"sum": 1.5}).start_with(broken) == 0
-
-
-def test_random_search_is_uniform_and_never_repeats() -> None:
-    found = minimize(SMALL, distance, method="random", evaluations=2000, seed=3)
-    assert found.evaluations == 2000
-    assert same(found, minimize(SMALL, distance, method="random", evaluations=2000, seed=3))
-    message = error_of(minimize, SMALL, distance, method="random", start=SMALL.sample(3, 0))
-    assert message == "method `random` takes no `start`; leave it out or use genetic"
-
-
-def test_a_space_is_exhausted_exactly() -> None:
-    feasible = int((SMALL.check(SMALL.ranks(np.arange(SMALL.size, dtype=np.uint64))) == -1).sum())
-    for method in ("genetic", "random"):
-        found = minimize(SMALL, distance, method=method, evaluations=10**6)
-        assert (found.evaluations, found.stopped_by) == (feasible, "exhausted")
-    one = pf.DesignSpace.from_toml('name = "one"\n[[parameter]]\nname = "p"\nvalues = [3]\n')
-    found = minimize(one, lambda ranks: np.zeros(len(ranks)))
-    assert (found.evaluations, found.best, len(found.scores)) == (1, {"p": 3}, 1)
-
-
-# --- errors -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("returned", "message"),
-    [
-        (np.zeros(9), "the scorer's scores have shape [9]; they must have shape (10,), one a design"),
-        (
-            np.zeros((10, 1)),
-            "the scorer's scores have shape [10, 1]; they must have shape (10,), one a design",
-        ),
-        (3.0, "the scorer's scores have shape []; they must have shape (10,), one a design"),
-        (None, "the scorer's scores have shape []; they must have shape (10,), one a design"),
-        (["a"] * 10, "the scorer's scores are no array of numbers: could not convert string to float"),
-        (
-            (np.zeros(10), np.zeros(9)),
-            "the scorer's violations have shape [9]; they must have shape (10,), one a",
-        ),
-        (
-            (np.zeros(10),) * 3,
-            "the scorer returned 3 arrays; it must return scores, or scores and violations",
-        ),
-    ],
-)
-def test_scores_of_the_wrong_form(returned: Any, message: str) -> None:
-    found = error_of(minimize, SMALL, lambda _: returned, evaluations=10, kind=pf.DataError)
-    assert found.startswith(message)
-
-
-def test_nan_names_the_design() -> None:
-    def of_scores(ranks: NDArray[Any]) -> Scored:
-        return np.where(np.arange(len(ranks)) == 4, np.nan, 1.0)
-
-    batches: list[NDArray[Any]] = []
-
-    def scorer(ranks: NDArray[Any]) -> Any:
-        batches.append(ranks)
-        return of_scores(ranks)
-
-    message = error_of(minimize, SMALL, scorer, evaluations=10, kind=pf.DataError)
-    design = " ".join(f"p{position}={rank}" for position, rank in enumerate(batches[0][4]))
-    index = SMALL.indices(batches[0][4:5])[0]
-    assert message.startswith(
-        f"design 4 of the batch (index {index}, {design}) has a score of NaN; it must be"
-    )
-    message = error_of(
-        minimize, SMALL, lambda r: (np.zeros(len(r)), of_scores(r)), evaluations=10, kind=pf.DataError
-    )
-    assert message.startswith("design 4 of the batch (index ")
-    assert "a violation of NaN; it must be 0, or positive" in message
-
-
-class Unrelated(BaseException):
-    """An exception that no handler of Exception catches."""
-
-
-@pytest.mark.parametrize(
-    "error", [ZeroDivisionError("mine"), Unrelated("mine"), SystemExit(7), StopIteration()]
-)
-@pytest.mark.parametrize("where", ["scorer", "callback"])
-def test_exceptions_come_back_as_they_are(error: BaseException, where: str) -> None:
-    def scorer(ranks: NDArray[Any]) -> Scored:
-        if where == "scorer":
-            raise error
-        return distance(ranks)
-
-    calls: list[int] = []
-
-    def callback(evaluations: int, *_: object) -> None:
-        calls.append(evaluations)
-        raise error
-
-    with pytest.raises(type(error)) as caught:
-        minimize(SMALL, scorer, batch=100, callback=callback)
-    assert caught.value is error
-    assert calls == ([] if where == "scorer" else [100])
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"limits": {"smu": 3}}, "space `small` has no metric `smu` (did you mean sum?); known: sum"),
-        ({"limits": {"sum": -1}}, "limit sum=-1: a limit must be a positive, finite number"),
-        ({"limits": {"sum": 0}}, "limit sum=0: a limit must be a positive, finite number"),
-        ({"limits": {"sum": float("nan")}}, "limit sum=NaN: a limit must be a positive, finite number"),
-        ({"limits": {"sum": float("inf")}}, "limit sum=inf: a limit must be a positive, finite number"),
-        ({"evaluations": 0}, "evaluations is 0; it must be at least 1"),
-        ({"batch": 0}, "batch is 0; it must be at least 1"),
-        ({"keep": -1}, "keep is -1; it must be at least 1"),
-        ({"population": 0}, "population is 0; it must be at least 1"),
-        ({"threads": 0}, "threads is 0; it must be at least 1"),
-        ({"method": "annealing"}, "unknown method `annealing`; known: genetic, random"),
-    ],
-)
-def test_unusable_options(options: dict[str, Any], message: str) -> None:
-    assert error_of(minimize, SMALL, distance, **options) == message
-
-
-def test_unusable_options_for_a_simulator() -> None:
-    message = error_of(minimize, SMALL, MOBILENET)
-    assert message == "the simulator and the search have different design spaces"
-    message = error_of(minimize, PRIME, MOBILENET, objective="latency")
-    assert message == (
-        "unknown objective `latency`; "
-        "the simulator gives latency_us, energy_uj, average_power_mw, peak_power_mw"
-    )
-    message = error_of(minimize, PRIME, MOBILENET, limits={"peak_power_mw": float("nan")})
-    assert message == "limit peak_power_mw=NaN: a limit must be a positive, finite number"
-    message = error_of(minimize, PRIME, MOBILENET, start=np.zeros((2, 3), np.uint8), kind=pf.DataError)
-    assert message.endswith("found shape [2, 3]")
-
-
-def test_limits_that_nothing_meets_are_found_out_soon() -> None:
-    for space, limits in [(SMALL, {"sum": 1.0}), (PRIME, {"area_mm2": 0.1})]:
-        for method in ("genetic", "random"):
-            start = time.process_time()
-            message = error_of(
-                minimize, space, distance, limits=limits, method=method, kind=pf.NoFeasibleDesignError
-            )
-            assert message.startswith("no design meets the constraints and limits: of ")
-            assert "the nearest misses by " in message
-            assert time.process_time() - start < 4
-    genetic = GeneticAlgorithm(PRIME, limits={"area_mm2": 0.1})
-    error_of(genetic.ask, 10, kind=pf.NoFeasibleDesignError)
-
-
-# --- Ctrl-C -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("where", ["raised in the scorer", "signal in the scorer", "signal in the callback"])
-def test_ctrl_c_returns_the_best_so_far(where: str) -> None:
-    calls = 0
-
-    def scorer(ranks: NDArray[Any]) -> Scored:
-        nonlocal calls
-        calls += 1
-        if calls == 3 and where == "raised in the scorer":
-            raise KeyboardInterrupt
-        if calls == 3 and where == "signal in the scorer":
-            signal.raise_signal(signal.SIGINT)
-        return distance(ranks)
-
-    def callback(evaluations: int, *_: object) -> None:
-        if evaluations == 200 and where == "signal in the callback":
-            signal.raise_signal(signal.SIGINT)
-
-    found = minimize(SMALL, scorer, batch=100, callback=callback)
-    assert (found.stopped_by, found.evaluations) == ("interrupt", 200)
-    assert len(found.scores) == 16
-    assert found.best_score == found.history[-1][1]
-
-
-def test_ctrl_c_before_anything_is_scored_is_an_exception() -> None:
-    def scorer(_: NDArray[Any]) -> Scored:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        minimize(SMALL, scorer)
-
-
-def test_ctrl_c_during_a_long_run_in_rust() -> None:
-    sent: list[float] = []
-
-    def send() -> None:
-        sent.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    timer = threading.Timer(0.3, send)
-    timer.start()
-    try:
-        found = minimize(PRIME, MOBILENET, evaluations=10**8)
-        waited = time.perf_counter() - sent[0]
-    finally:
-        timer.join()
-    assert found.stopped_by == "interrupt"
-    assert found.feasible
-    assert waited < 1
-
-
-def test_ctrl_c_in_a_process_of_its_own() -> None:
-    program = """
-        import prime_fast as pf
-        from prime_fast.search import minimize
-
-        simulator = pf.Simulator("M6")
-        step = lambda evaluations, best, seconds: evaluations == 512 and print("running", flush=True)
-        found = minimize(simulator.space, simulator, evaluations=10**8, callback=step)
-        print(found.stopped_by, len(found.scores), found.feasible)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(program)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
-        assert process.stdout is not None
-        assert process.stdout.readline() == "running\n"
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-    assert (out, err, process.returncode) == ("interrupt 16 True\n", "", 0)
-
-
-# --- repeatability, quality -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("objective", ["latency_us", "energy_uj"])
+@pytest.mark.parametrize("objective", ["latency_us", "energy_uj", "area_mm2"])
 def test_threads_make_no_difference(objective: str) -> None:
     def run(threads: int | None, seed: int = 4) -> SearchResult:
         limits = {"area_mm2": 29.0}
@@ -423,6 +138,14 @@ def test_threads_make_no_difference(objective: str) -> None:
     scores = MOBILENET.score(one.designs)
     np.testing.assert_array_equal(one.scores, getattr(scores, objective))
     assert (scores.area_mm2 <= 29).all()
+
+
+@pytest.mark.parametrize("method", SINGLE)
+def test_threads_make_no_difference_to_any_method(method: str) -> None:
+    options: dict[str, Any] = {"limits": {"area_mm2": 29.0}, "evaluations": 9000, "batch": 1500}
+    runs = [minimize(PRIME, MOBILENET, method=method, threads=threads, **options) for threads in (1, 2, 8)]
+    assert same(runs[0], runs[1])
+    assert same(runs[0], runs[2])
 
 
 def test_power_and_energy_can_be_limited() -> None:
@@ -440,23 +163,20 @@ def test_power_and_energy_can_be_limited() -> None:
 
 
 def test_a_simulator_and_its_score_function_find_the_same() -> None:
-    def scorer(ranks: NDArray[Any]) -> tuple[Scored, Scored]:
+    def scorer(ranks: Ranks) -> tuple[Floats, Floats]:
         scores = MOBILENET.score(ranks)
-        return scores.latency_us, (~scores.feasible).astype(np.float64)
+        return scores.latency_us, MOBILENET.violation(ranks)
 
     options: dict[str, Any] = {"limits": {"area_mm2": 20.0}, "evaluations": 3000, "batch": 500, "seed": 1}
     assert same(minimize(PRIME, scorer, **options), minimize(PRIME, MOBILENET, **options))
 
 
-@pytest.mark.parametrize("seed", [-1, 0, 1 << 64, (1 << 200) + 17])
+@pytest.mark.parametrize("seed", [-1, 0, 1 << 64, (1 << 200) + 17, np.int64(3), np.uint8(200)])
 def test_any_whole_number_is_a_seed(seed: int) -> None:
     found = [minimize(SMALL, distance, evaluations=300, batch=100, seed=seed) for _ in range(2)]
     assert same(*found)
-    assert not same(found[0], minimize(SMALL, distance, evaluations=300, batch=100, seed=seed + 1))
-    assert (
-        GeneticAlgorithm(SMALL, seed=seed).ask(5).tolist()
-        == GeneticAlgorithm(SMALL, seed=seed).ask(5).tolist()
-    )
+    assert not same(found[0], minimize(SMALL, distance, evaluations=300, batch=100, seed=int(seed) + 1))
+    assert same(found[0], minimize(SMALL, distance, evaluations=300, batch=100, seed=int(seed)))
 
 
 @pytest.mark.parametrize("application", pf.prime_application_names())
@@ -473,90 +193,227 @@ def test_the_search_converges(application: str) -> None:
     assert best <= by_chance.best_score
 
 
-# --- ask and tell -----------------------------------------------------------------------------------------
+# --- why it ends ------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=15)
-@given(
-    limit=st.sampled_from([0.95, 1.2, 5.0, 29.0, 100.0]),
-    seed=st.integers(-10, 10),
-    sizes=st.lists(st.integers(1, 400), min_size=3, max_size=8),
+def test_a_target_ends_the_run() -> None:
+    free = minimize(SMALL, distance, evaluations=2000, batch=50, seed=3)
+    target = free.history[-2][1]
+    found = minimize(SMALL, distance, evaluations=2000, batch=50, seed=3, target=target)
+    assert found.stopped_by == "target"
+    assert found.best_score <= target
+    # Within the batch that reached it, and no later.
+    reached = next(evaluations for evaluations, score in free.history if score <= target)
+    assert found.evaluations == -(-reached // 50) * 50
+    # What is infeasible reaches no target.
+    found = minimize(SMALL, lambda r: (distance(r), np.ones(len(r))), evaluations=200, target=1e9)
+    assert found.stopped_by == "evaluations"
+
+
+def test_time_ends_the_run() -> None:
+    def scorer(ranks: Ranks) -> Floats:
+        time.sleep(0.02)
+        return distance(ranks)
+
+    found = minimize(SMALL, scorer, batch=10, seconds=0.05)
+    assert found.stopped_by == "time"
+    assert 10 <= found.evaluations <= 30
+    assert found.seconds >= found.scoring_seconds >= 0.05
+
+
+def test_stagnation_ends_the_run() -> None:
+    found = minimize(SMALL, distance, evaluations=20_000, batch=100, stagnation=1000)
+    assert found.stopped_by == "stagnation"
+    since = found.evaluations - found.history[-1][0]
+    assert 1000 <= since < 1100
+    # Nothing ever being feasible is no progress either.
+    found = minimize(SMALL, lambda r: (distance(r), np.ones(len(r))), batch=100, stagnation=250)
+    assert (found.stopped_by, found.evaluations) == ("stagnation", 300)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_space_is_exhausted_exactly(method: str, overlap: bool) -> None:
+    options, score = problem(method)
+    scorer = Recorder(score)
+    limits = {"sum": 9.0}
+    found = minimize(SMALL, scorer, limits=limits, evaluations=10**6, batch=700, overlap=overlap, **options)
+    kept = FEASIBLE[SMALL.metric("sum", FEASIBLE) <= 9]
+    assert (found.evaluations, found.stopped_by) == (len(kept), "exhausted")
+    assert sorted(SMALL.indices(scorer.ranks)) == sorted(SMALL.indices(kept))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_space_of_one_design(method: str) -> None:
+    one = pf.DesignSpace.from_toml('name = "one"\n[[parameter]]\nname = "p"\nvalues = [3]\n')
+    options, _ = problem(method)
+    columns = 2 if method == "nsga2" else 3
+    shape = (lambda n: n) if method in SINGLE else (lambda n: (n, columns))
+    found = minimize(one, lambda ranks: np.zeros(shape(len(ranks))), **options)
+    assert (found.evaluations, found.best, len(found.scores)) == (1, {"p": 3}, 1)
+    assert found.stopped_by == "exhausted"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_population_larger_than_the_space(method: str) -> None:
+    if "population" not in error_of(minimize, SMALL, distance, method=method, populatoin=3):
+        return  # it has none
+    options, scorer = problem(method)
+    found = minimize(SMALL, scorer, limits={"sum": 6.0}, population=100_000, **options)
+    assert found.stopped_by == "exhausted"
+    assert found.evaluations == (SMALL.metric("sum", FEASIBLE) <= 6).sum()
+
+
+@pytest.mark.parametrize(
+    ("method", "space", "limits"),
+    [
+        *((method, SMALL, {"sum": 1.0}) for method in METHODS),
+        # Too many designs to look at all of them: an evolution towards the limits ends in vain.
+        *(
+            (method, PRIME, {"area_mm2": 0.1})
+            for method in METHODS
+            if method in ("genetic", "annealing", "nsga2")
+        ),
+    ],
 )
-def test_asked_designs_are_new_and_within_the_limits(limit: float, seed: int, sizes: list[int]) -> None:
-    genetic = GeneticAlgorithm(PRIME, seed=seed, population=64, limits={"area_mm2": limit})
-    seen: set[int] = set()
-    for size in sizes:
-        ranks = genetic.ask(size)
-        assert 0 < len(ranks) <= size
-        assert ranks.dtype == PRIME.rank_dtype
-        assert (PRIME.check(ranks) == -1).all()
-        assert (PRIME.metric("area_mm2", ranks) <= limit).all()
-        indices = set(PRIME.indices(ranks).tolist())
-        assert len(indices) == len(ranks)
-        assert not indices & seen
-        seen |= indices
-        genetic.tell(ranks.sum(axis=1))
+def test_limits_that_nothing_meets_give_the_nearest_design(
+    method: str, space: pf.DesignSpace, limits: dict[str, float]
+) -> None:
+    options, _ = problem(method)
+    scorer = Recorder()
+    found = minimize(space, scorer, limits=limits, **options)
+    assert scorer.batches == []
+    assert (found.stopped_by, found.evaluations, found.history) == ("infeasible", 0, [])
+    assert not found.feasible
+    assert found.designs.shape == (1, len(space.names))
+    assert np.isnan(found.best_score)
+    assert found.front().height == 0
+    assert found.note is not None
+    assert found.note.startswith("no design meets the constraints and limits: of ")
+    assert f"the nearest misses by {found.violations[0]:.6f} (" in found.note
+    assert " ".join(f"{name}={value}" for name, value in found.best.items()) in found.note
+    if space is SMALL:
+        assert found.designs.sum() <= 2  # 1 too many, or a constraint of the space broken by 1
 
 
-def test_ask_and_tell_find_the_optimum() -> None:
-    genetic = GeneticAlgorithm(SMALL, seed=2, population=100)
-    asked = 0
-    while asked < 3000:
-        ranks = genetic.ask(200)
-        asked += len(ranks)
-        genetic.tell(distance(ranks))
-    best = genetic.best
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_feasible_gives_the_least_violation(method: str) -> None:
+    options, score = problem(method)
+    scorer = Recorder(lambda ranks: (score(ranks), 1.0 + ranks.sum(axis=1)))
+    found = minimize(SMALL, scorer, evaluations=500, batch=100, **options)
+    assert not found.feasible
+    assert found.history == []
+    assert found.front().height == 0
+    np.testing.assert_array_equal(found.violations, np.sort(1.0 + scorer.ranks.sum(axis=1))[:16])
+    np.testing.assert_array_equal(found.violations, 1.0 + found.designs.sum(axis=1))
+
+
+# --- where it starts --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_start_designs_are_scored_first(method: str) -> None:
+    options, score = problem(method)
+    start = SMALL.sample(40, seed=5)
+    kept = start[SMALL.check(start) == -1]
+    assert 0 < len(kept) < 41
+    scorer = Recorder(score)
+    minimize(SMALL, scorer, evaluations=200, batch=15, start=start, **options)
+    np.testing.assert_array_equal(scorer.ranks[: len(kept)], kept)
+    assert len(set(SMALL.indices(scorer.ranks).tolist())) == 200
+
+
+@pytest.mark.parametrize("method", SINGLE)
+def test_scores_that_are_known_are_not_asked_for(method: str) -> None:
+    logged = SMALL.sample(300, seed=1)
+    logged = logged[np.sort(np.unique(SMALL.indices(logged), return_index=True)[1])]
+    near = distance(logged)
+    # Infeasible rows: said so, without a score, infinite.
+    feasible = np.arange(len(logged)) % 7 != 0
+    scores = pl.Series("near", near).set(pl.Series(np.arange(len(logged)) % 11 == 0), None)
+    frame = SMALL.frame(logged).with_columns(scores, pl.Series("feasible", feasible))
+    scorer = Recorder()
+    start = frame.sample(fraction=1, shuffle=True, seed=1)
+    found = minimize(
+        SMALL, scorer, evaluations=400, batch=100, start=start, method=method, objective="near", record=True
+    )
+    assert found.evaluations == len(scorer.ranks) == 400
+    known = set(SMALL.indices(logged[SMALL.check(logged) == -1]).tolist())
+    assert not known & set(SMALL.indices(scorer.ranks).tolist())
+    # They take part from the start: in the history before the first evaluation, in the best, in the record.
+    usable = feasible & (np.arange(len(logged)) % 11 != 0) & (SMALL.check(logged) == -1)
+    assert min(score for evaluations, score in found.history if evaluations == 0) == near[usable].min()
+    everything = np.concatenate([near[usable], distance(scorer.ranks)])
+    np.testing.assert_array_equal(found.scores, np.sort(everything)[:16])
+    evaluated = found.evaluated()
+    assert evaluated.height == 400 + len(known)
+    assert evaluated.filter(violation=0).height == 400 + usable.sum()
+
+
+def test_a_log_is_a_start() -> None:
+    log = bundled_log("MobileNetV2")
+    best = log.best({"area_mm2": 29.0})
     assert best is not None
-    assert (best[0].tolist(), best[1]) == (TARGET.tolist(), 0)
+    options: dict[str, Any] = {"limits": {"area_mm2": 29.0}, "evaluations": 2000}
+    found = minimize(PRIME, MOBILENET, start=log, **options)
+    assert found.history[0][0] == 0
+    assert found.best_score <= best["latency_us"]
+    assert found.evaluations == 2000
+    # The log's figures stand, whatever the scorer would have said.
+    stubborn = minimize(
+        PRIME, lambda r: np.full(len(r), 1e9), start=log, limits={"area_mm2": 29.0}, evaluations=50
+    )
+    assert stubborn.best_score == best["latency_us"]
+    assert stubborn.best == {name: best[name] for name in PRIME.names}
 
 
-def test_best_is_of_feasible_designs() -> None:
-    genetic = GeneticAlgorithm(SMALL)
-    best = [genetic.best]
-    for scores, violations in [
-        ([1, 2, 3, 4], [1, 1, 1, 1]),
-        ([9, 8, 7, 6], [1, 0, 0, 1]),
-        ([8] * 4, [0] * 4),
-    ]:
-        ranks = genetic.ask(4)
-        genetic.tell(scores, violations)
-        best.append(genetic.best)
-        if violations == [1, 0, 0, 1]:
-            expected = ranks[2]
-    assert best[:2] == [None, None]
-    for found in best[2:]:
-        assert found is not None
-        assert (found[0].tolist(), found[1]) == (expected.tolist(), 7)
+def test_a_log_that_was_read_is_a_start(tmp_path: Path) -> None:
+    ranks = MOBILENET.score(PRIME.sample(500, 3))
+    assert ranks.feasible.any()
+    frame = PRIME.frame(PRIME.sample(500, 3)).with_columns(
+        pl.Series("latency_us", ranks.latency_us).fill_nan(None), pl.Series("feasible", ranks.feasible)
+    )
+    frame.write_parquet(tmp_path / "log.parquet")
+    log = read_log(tmp_path / "log.parquet", space=PRIME)
+    found = minimize(PRIME, MOBILENET, start=log, evaluations=100, batch=50)
+    assert found.history[0][0] == 0
+    assert found.best_score <= np.nanmin(ranks.latency_us)
 
 
-def test_misuse_of_ask_and_tell() -> None:
-    genetic = GeneticAlgorithm(SMALL)
-    assert error_of(genetic.tell, []) == "tell was called with no designs due; call ask first"
-    assert error_of(genetic.ask, 0) == "designs is 0; it must be at least 1"
-    genetic.ask(10)
-    message = error_of(genetic.ask, 10)
-    assert message == "ask was called while the scores of 10 designs are due; call tell first"
-    message = error_of(genetic.tell, np.zeros(9))
-    assert message == "9 scores and 9 violations were told for 10 designs; each needs one of both"
-    message = error_of(genetic.tell, np.zeros(10), np.zeros(11))
-    assert message == "10 scores and 11 violations were told for 10 designs; each needs one of both"
-    message = error_of(genetic.tell, [np.nan] * 10, kind=pf.DataError)
-    assert message.startswith("design 0 of the batch (index ")
-    for scores in (np.zeros((10, 1)), 3.0):
-        assert "shape (n_designs,)" in error_of(genetic.tell, scores, kind=pf.DataError)
-    # None of these took anything: the right call still goes through, once.
-    genetic.tell(np.zeros(10))
-    assert error_of(genetic.tell, np.zeros(10)) == "tell was called with no designs due; call ask first"
-    assert error_of(GeneticAlgorithm, SMALL, population=0) == "population is 0; it must be at least 1"
+# --- what is written down ---------------------------------------------------------------------------------
 
 
-def test_an_exhausted_space_gives_no_more_designs() -> None:
-    genetic = GeneticAlgorithm(SMALL, limits={"sum": 4})
-    seen: set[int] = set()
-    while len(ranks := genetic.ask(50)) > 0:
-        seen |= set(SMALL.indices(ranks).tolist())
-        genetic.tell(distance(ranks))
-    everything = SMALL.ranks(np.arange(SMALL.size, dtype=np.uint64))
-    kept = (SMALL.check(everything) == -1) & (SMALL.metric("sum", everything) <= 4)
-    assert seen == set(np.flatnonzero(kept).tolist())
-    assert genetic.ask(50).shape == (0, 5)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("overlap", [False, True])
+def test_the_record_is_what_the_scorer_saw(method: str, overlap: bool) -> None:
+    options, score = problem(method)
+    scorer = Recorder(lambda ranks: (score(ranks), np.maximum(0.0, ranks[:, 0] - 6.0)))
+    found = minimize(SMALL, scorer, evaluations=500, batch=120, record=True, overlap=overlap, **options)
+    evaluated = found.evaluated()
+    assert evaluated.columns == [*SMALL.names, *found.columns, "violation"]
+    np.testing.assert_array_equal(SMALL.ranks_from_frame(evaluated), scorer.ranks)
+    scores = score(scorer.ranks).reshape(500, -1)
+    np.testing.assert_array_equal(evaluated.select(found.columns).to_numpy(), scores)
+    np.testing.assert_array_equal(evaluated["violation"], np.maximum(0.0, scorer.ranks[:, 0] - 6.0))
+    # An exact record starts another run, which scores nothing of it again.
+    again = Recorder(score)
+    start = evaluated.with_columns(feasible=pl.col("violation") == 0)
+    minimize(SMALL, again, evaluations=200, batch=100, start=start, **options)
+    assert not set(SMALL.indices(scorer.ranks).tolist()) & set(SMALL.indices(again.ranks).tolist())
+
+
+def test_nothing_is_recorded_unasked() -> None:
+    found = minimize(SMALL, distance, evaluations=100)
+    message = error_of(found.evaluated)
+    assert message == (
+        "the designs scored were not recorded; call minimize with record=True, or use an Optimizer"
+    )
+
+
+def test_searches_run_in_threads() -> None:
+    def run(seed: int) -> SearchResult:
+        return minimize(SMALL, distance, evaluations=600, batch=100, seed=seed)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(run, range(8)))
+    assert all(same(result, run(seed)) for seed, result in enumerate(found))

@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use prime_fast_core::DesignSpace;
-use prime_fast_core::search::{Genetic, GeneticOptions, LimitedSpace, Options, minimize};
+use prime_fast_core::search::{Genetic, GeneticOptions, LimitedSpace, Options, Simulation, minimize};
 use prime_fast_core::simulator::{Simulator, Technology};
 use prime_fast_core::workload::Application;
 use rand::{Rng, SeedableRng};
@@ -93,15 +93,8 @@ fn search_with_simulator(criterion: &mut Criterion) {
     group.bench_function("MobileNetV2 at 29 mm2", |bencher| {
         bencher.iter(|| {
             let mut genetic = Genetic::new(&domain, GeneticOptions::default()).expect("options");
-            let mut score = |ranks: &[u16], _: usize, scores: &mut [f64], violations: &mut [f64]| {
-                let result = simulator.score(ranks)?;
-                scores.copy_from_slice(&result.latency_us);
-                for (violation, reason) in violations.iter_mut().zip(result.reason) {
-                    *violation = f64::from(reason.min(1));
-                }
-                Ok::<(), prime_fast_core::Error>(())
-            };
-            let options = Options { evaluations: EVALUATIONS, batch: 512, keep: 1, target: None };
+            let mut score = Simulation::new(&simulator, &["latency_us".to_owned()], &[]).expect("output");
+            let options = Options { evaluations: EVALUATIONS, batch: 512, keep: 1, ..Options::default() };
             minimize(&domain, &mut genetic, &mut score, &options, &AtomicBool::new(false), &mut |_| {})
         });
     });

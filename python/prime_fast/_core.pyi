@@ -5,29 +5,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "METHODS",
+    "OUTPUTS",
     "__VERSION__",
     "Application",
     "DesignSpace",
-    "Genetic",
+    "Search",
     "Simulator",
     "bundled_designs",
     "bundled_technology",
-    "minimize",
+    "hypervolume",
     "solve",
     "sweep",
 ]
 
+METHODS: list[str]
+OUTPUTS: list[str]
 __VERSION__: str
 
 _Ranks: TypeAlias = NDArray[np.unsignedinteger[Any]]
+
+_Floats: TypeAlias = NDArray[np.float64]
+_Indices: TypeAlias = NDArray[np.uint64]
+_Told: TypeAlias = tuple[_Indices, _Floats, _Floats]
 
 class _SearchFields(TypedDict):
     designs: _Ranks
     scores: NDArray[np.float64]
     violations: NDArray[np.float64]
+    found: _Ranks
+    found_scores: NDArray[np.float64]
     evaluations: int
     history: list[tuple[int, float]]
     stopped_by: str
+    note: str | None
     seconds: float
     scoring_seconds: float
 
@@ -138,38 +149,65 @@ class Simulator:
         NDArray[np.float64],
         NDArray[np.uint16],
     ]: ...
+    def violation(self, designs: _Ranks) -> NDArray[np.float64]: ...
     def explain(self, designs: _Ranks) -> list[str | None]: ...
     def report(self, design: _Ranks) -> dict[str, Any]: ...
 
 @final
-class Genetic:
+class Search:
     def __new__(
-        cls, space: DesignSpace, limits: list[tuple[str, float]], seed: int, population: int
-    ) -> Genetic: ...
+        cls,
+        space: DesignSpace,
+        method: str,
+        *,
+        limits: list[tuple[str, float]],
+        seed: int,
+        objectives: int,
+        measures: list[tuple[float, float, int]],
+        options: list[tuple[str, float]],
+        keep: int,
+        journal: bool,
+    ) -> Search: ...
     def ask(self, n: int) -> _Ranks: ...
-    def tell(self, scores: NDArray[np.float64], violations: NDArray[np.float64]) -> None: ...
-    def start_with(self, designs: _Ranks) -> int: ...
+    def tell(self, scores: _Floats, violations: _Floats) -> None: ...
+    def start_with(
+        self, designs: _Ranks, scores: _Floats | None = None, violations: _Floats | None = None
+    ) -> int: ...
+    @property
+    def due(self) -> _Ranks: ...
+    @property
+    def columns(self) -> int: ...
     @property
     def best(self) -> tuple[_Ranks, float, float] | None: ...
+    @property
+    def evaluations(self) -> int: ...
+    @property
+    def told(self) -> _Told | None: ...
+    def journal(self) -> tuple[_Indices, _Ranks, _Floats, _Floats, _Told] | None: ...
+    def replay(
+        self, events: _Indices, start: _Ranks, start_scores: _Floats, start_violations: _Floats, told: _Told
+    ) -> None: ...
+    def minimize(
+        self,
+        scorer: Simulator | Callable[[Any], Any],
+        *,
+        columns: list[str],
+        limits: list[tuple[str, float]],
+        evaluations: int,
+        batch: int,
+        target: float | None,
+        seconds: float | None,
+        stagnation: int | None,
+        overlap: bool,
+        pad: bool,
+        nan_is_infeasible: bool,
+        threads: int | None,
+        callback: Callable[[int, float | None, float], None] | None,
+    ) -> tuple[_SearchFields, BaseException | None]: ...
 
 def bundled_designs() -> list[tuple[str, str]]: ...
 def bundled_technology() -> str: ...
-def minimize(
-    space: DesignSpace,
-    scorer: Simulator | Callable[[Any], Any],
-    *,
-    objective: str,
-    limits: list[tuple[str, float]],
-    method: str,
-    evaluations: int,
-    batch: int,
-    seed: int,
-    keep: int,
-    population: int,
-    start: _Ranks | None,
-    threads: int | None,
-    callback: Callable[[int, float | None, float], None] | None,
-) -> _SearchFields: ...
+def hypervolume(points: _Floats, reference: _Floats) -> float: ...
 def solve(
     simulators: list[Simulator],
     *,

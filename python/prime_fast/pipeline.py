@@ -17,7 +17,7 @@ from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
 from prime_fast.logs import Log, bundled_log, read_log
 from prime_fast.logs.log import did_you_mean
 from prime_fast.run_directory import RunDirectory
-from prime_fast.search import SearchResult, minimize
+from prime_fast.search import Optimizer, SearchResult, minimize
 from prime_fast.space import DesignSpace
 from prime_fast.verification import EDGE_TPU_V1, reference_designs, simulators_for, verify
 from prime_fast.workload import application_names
@@ -260,9 +260,7 @@ def _run(
 ) -> OptimizeResult:
     seed, seconds, start = inputs["seed"], {}, time.perf_counter()
     # Before minutes of training: does anything meet the limits?
-    minimize(
-        space, lambda designs: np.zeros(len(designs)), limits=known, evaluations=1, batch=1, keep=1, seed=seed
-    )
+    Optimizer(space, limits=known, seed=seed, journal=False).ask(1)
 
     surrogates = []
     for position, log in enumerate(logs):

@@ -155,6 +155,17 @@ class Simulator:
         areas = {name: float(self.space.metric(name, ranks)[0]) for name in metrics}
         return report(self.application.name, self.space.frame(ranks).row(0, named=True), areas, fields)
 
+    def violation(self, designs: Ranks | pl.DataFrame) -> NDArray[np.float64]:
+        """Return how far each design is from passing all checks: 0 when it does.
+
+        Returns
+        -------
+        ndarray of shape (n_designs,), float64
+            Of the first check that fails, in their order, the share of what is needed that is not available,
+            plus 1 for each check that comes after it; 4 where a constraint of the space is broken.
+        """
+        return self.core.violation(self.space.designs(designs))
+
     def explain(self, designs: Ranks | pl.DataFrame) -> list[str | None]:
         """Return for each design why it is infeasible (check, layer, needed, available), or None."""
         return self.core.explain(self.space.designs(designs))

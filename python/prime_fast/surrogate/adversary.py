@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
     from numpy.typing import NDArray
 
-    from prime_fast.search import GeneticAlgorithm
+    from prime_fast.search import Optimizer
     from prime_fast.space import DesignSpace
     from prime_fast.surrogate.settings import TrainingSettings
 
@@ -41,22 +41,23 @@ class Adversary:
         self._space, self._encoder, self._settings = space, encoder, settings
         self._limits, self._groups, self._seed = dict(limits), groups, seed
         self._generation = 0
-        self._searches: list[GeneticAlgorithm] = []
+        self._searches: list[Optimizer] = []
 
     def next_generation(self, networks: Any) -> Int[Array, "members n parameters"]:
         """Return each member's adversarial designs: the next generation of its group's search."""
-        from prime_fast.search import GeneticAlgorithm
+        from prime_fast.search import Optimizer
 
         size = self._settings.adversarial_population
         count = int(self._groups.max()) + 1
         restart, age = divmod(self._generation, self._settings.adversarial_restart)
         if age == 0:
             self._searches = [
-                GeneticAlgorithm(
+                Optimizer(
                     self._space,
                     seed=self._seed + restart * count + group,
                     population=size,
                     limits=self._limits,
+                    journal=False,
                 )
                 for group in range(count)
             ]

@@ -10,8 +10,17 @@ pub enum Error {
     #[error("{0}")]
     Data(String),
     /// Nothing in the design space meets the constraints and limits.
-    #[error("{0}")]
-    NoFeasibleDesign(String),
+    #[error("{}", .0.message)]
+    NoFeasibleDesign(Infeasible),
+}
+
+/// That nothing is feasible, and what came nearest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Infeasible {
+    /// The sentence.
+    pub message: String,
+    /// Ranks and violation of the design that misses by least, where designs were looked at one by one.
+    pub nearest: Option<(Vec<u16>, f64)>,
 }
 
 /// `Result` with this crate's [`Error`].

@@ -9,5 +9,5 @@ mod suggest;
 pub mod sweep;
 pub mod workload;
 
-pub use error::{Error, Result};
+pub use error::{Error, Infeasible, Result};
 pub use space::DesignSpace;

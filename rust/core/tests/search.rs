@@ -143,13 +143,18 @@ proptest! {
             Box::new(genetic(&space, population, seed))
         };
         let mut scored = Vec::new();
-        let options = Options { evaluations: 10_000, batch, keep, target: None };
+        let options = Options { evaluations: 10_000, batch, keep, ..Options::default() };
         let outcome = run(&space, &mut *optimizer, &options, |design| {
             scored.push(space.index_of(design));
             rugged(space.index_of(design))
         });
         if feasible.is_empty() {
-            prop_assert!(matches!(outcome, Err(Error::NoFeasibleDesign(_))), "{outcome:?}");
+            let least = space.designs().map(|design| space.violation(&design)).fold(f64::INFINITY, f64::min);
+            let outcome = outcome.unwrap();
+            prop_assert_eq!((outcome.stop, outcome.evaluations), (Stop::Infeasible, 0));
+            prop_assert_eq!((outcome.best.len(), outcome.best[0].violation), (1, least));
+            prop_assert_eq!(space.violation(&outcome.best[0].ranks).to_bits(), least.to_bits());
+            prop_assert!(outcome.found.is_empty() && outcome.note.is_some());
             return Ok(());
         }
         let outcome = outcome.unwrap();
@@ -222,7 +227,7 @@ fn spaces_that_cannot_be_searched_are_named() {
 fn the_minimum_of_a_separable_score_is_found() {
     let space = Space::free(&[10, 10, 7, 10, 7, 11, 7, 4, 5, 6]);
     let best = [7_u16, 2, 3, 5, 2, 4, 3, 1, 4, 2];
-    let options = Options { evaluations: 4000, batch: 100, keep: 1, target: Some(0.0) };
+    let options = Options { evaluations: 4000, batch: 100, keep: 1, target: Some(0.0), ..Options::default() };
     let hits = (0..5).filter(|&seed| {
         let outcome = run(&space, &mut genetic(&space, 100, seed), &options, |design| {
             (design.iter().zip(best).map(|(a, b)| f64::from(a.abs_diff(b))).sum(), 0.0)
@@ -274,7 +279,8 @@ fn the_minimum_of_constrained_nk_landscapes_is_found() {
         let landscape = Landscape::new(&space, landscape);
         let feasible = space.designs().filter(|design| space.violation(design) <= 0.0);
         let minimum = feasible.map(|design| landscape.score(&space, &design)).fold(f64::INFINITY, f64::min);
-        let options = Options { evaluations, batch: 64, keep: 1, target: Some(minimum) };
+        let options =
+            Options { evaluations, batch: 64, keep: 1, target: Some(minimum), ..Options::default() };
         let hits = (0..10).filter(|&seed| {
             let score = |design: &[u16]| (landscape.score(&space, design), 0.0);
             run(&space, &mut genetic(&space, 64, seed), &options, score).unwrap().stop == Stop::Target
@@ -337,7 +343,10 @@ fn a_space_without_feasible_designs_says_how_near_it_comes() {
         // The second call must not fare differently.
         for _ in 0..if words.contains("all") { 2 } else { 1 } {
             let error = optimizer.ask(4, &mut ranks).unwrap_err();
-            assert!(matches!(&error, Error::NoFeasibleDesign(text) if text.contains(words)), "{error}");
+            assert!(
+                matches!(&error, Error::NoFeasibleDesign(found) if found.message.contains(words)),
+                "{error}"
+            );
         }
     }
 }
@@ -345,7 +354,7 @@ fn a_space_without_feasible_designs_says_how_near_it_comes() {
 #[test]
 fn designs_that_all_fail_in_scoring_are_ranked_by_violation() {
     let space = Space::free(&[8; 5]);
-    let options = Options { evaluations: 2000, batch: 100, keep: 3, target: None };
+    let options = Options { evaluations: 2000, batch: 100, keep: 3, ..Options::default() };
     let outcome = run(&space, &mut genetic(&space, 50, 0), &options, |design| {
         (f64::NAN, 1.0 + design.iter().map(|&rank| f64::from(rank)).sum::<f64>())
     });
@@ -415,7 +424,7 @@ fn the_driver_keeps_to_its_limits() {
         batches.push(n);
         scorer(&space, score)(ranks, n, scores, violations)
     };
-    let options = Options { evaluations: 250, batch: 100, keep: 7, target: None };
+    let options = Options { evaluations: 250, batch: 100, keep: 7, ..Options::default() };
     let stop = AtomicBool::new(false);
     let mut seen = Vec::new();
     let mut progress = |progress: prime_fast_core::search::Progress| seen.push(progress.evaluations);

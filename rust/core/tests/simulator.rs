@@ -1,7 +1,7 @@
 //! The simulator at the edge of what it takes; its equations are tested from Python against a reference.
 
 use prime_fast_core::DesignSpace;
-use prime_fast_core::simulator::{Simulator, Technology};
+use prime_fast_core::simulator::{Check, Simulator, Technology};
 use prime_fast_core::workload::{Application, bundled_names};
 
 /// Arithmetic overflows are panics in the build that tests run.
@@ -39,5 +39,44 @@ fn the_largest_counts_and_memories_do_not_overflow() {
             assert_eq!(latency.is_finite() && energy.is_finite(), reason == 0, "{name}");
             assert!(reason != 0 || latency > technology.invocation_us, "{name}");
         }
+    }
+}
+
+#[test]
+fn the_violation_grows_with_what_is_missing_and_is_zero_where_nothing_is() {
+    for name in ["U-Net", "t-RNN Enc", "MobileNetV2"] {
+        let space = DesignSpace::bundled("prime").expect("bundled");
+        let application = Application::bundled(name).expect("bundled");
+        let simulator =
+            Simulator::new(space, application, Technology::bundled().expect("bundled")).expect("simulator");
+        let (mut designs, mut random) = (vec![[0; 10]; 4000], 1_u64);
+        for (design, &cardinality) in
+            designs.iter_mut().flat_map(|design| design.iter_mut().zip(simulator.space().cardinalities()))
+        {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            *design = ((random >> 33) as usize % cardinality) as u16;
+        }
+        let mut seen = [0; 4];
+        for design in &designs {
+            let (violation, score) =
+                (simulator.violation(design), simulator.score_one(design).expect("in range"));
+            let Some(rejection) = score.rejection else {
+                assert_eq!(violation, 0.0);
+                continue;
+            };
+            let (after, place) = match rejection.check {
+                Check::Constraint(_) => (4.0, 0),
+                Check::PeMemory => (2.0, 1),
+                Check::CoreMemory => (1.0, 2),
+                Check::InstructionMemory => (0.0, 3),
+            };
+            seen[place] += 1;
+            let lacks = if place == 0 { 0.0 } else { 1.0 - rejection.available / rejection.needed };
+            assert!(
+                violation > 0.0 && (violation - after - lacks).abs() < 1e-12,
+                "{violation} {rejection:?}"
+            );
+        }
+        assert!(seen[1] > 0 && seen[3] > 0, "{name}: {seen:?}");
     }
 }

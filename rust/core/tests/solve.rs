@@ -537,7 +537,7 @@ fn an_impossible_limit_is_named_with_what_can_be_reached() {
     let simulators = prime(&["t-RNN Enc", "U-Net"]);
     let refusal =
         |limits: &[(&str, f64)]| match run(&simulators, &latency(2, limits), SolveOptions::default()) {
-            Err(Error::NoFeasibleDesign(message)) => message,
+            Err(Error::NoFeasibleDesign(infeasible)) => infeasible.message,
             other => panic!("expected a refusal, found {other:?}"),
         };
     let message = refusal(&[("latency_us", 1e6), ("area_mm2", 0.5)]);

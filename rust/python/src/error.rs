@@ -15,7 +15,7 @@ pub fn raise(error: Error) -> PyErr {
     match error {
         Error::Configuration(message) => exceptions::ConfigurationError::new_err(message),
         Error::Data(message) => exceptions::DataError::new_err(message),
-        Error::NoFeasibleDesign(message) => exceptions::NoFeasibleDesignError::new_err(message),
+        Error::NoFeasibleDesign(found) => exceptions::NoFeasibleDesignError::new_err(found.message),
     }
 }
 

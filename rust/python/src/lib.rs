@@ -6,6 +6,7 @@
 mod arrays;
 mod design;
 mod error;
+mod scorer;
 mod search;
 mod simulator;
 mod solve;
@@ -16,10 +17,12 @@ mod workload;
 /// Native part of `prime_fast`; use the public modules instead.
 #[pyo3::pymodule]
 mod _core {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::design::{bundled_designs, bundled_technology};
     #[pymodule_export]
-    use crate::search::{Genetic, minimize};
+    use crate::search::{Search, hypervolume};
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]
@@ -30,6 +33,15 @@ mod _core {
     use crate::sweep::sweep;
     #[pymodule_export]
     use crate::workload::Application;
+
+    #[pymodule_init]
+    fn names(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("METHODS", prime_fast_core::search::METHODS)?;
+        module.add(
+            "OUTPUTS",
+            prime_fast_core::simulator::Output::ALL.map(prime_fast_core::simulator::Output::name),
+        )
+    }
 
     /// Version of the native part.
     #[pymodule_export]

@@ -1,55 +1,93 @@
-//! `Genetic` by ask and tell, and the driver `minimize`.
+//! Searches by ask and tell, and the driver that runs them against a simulator or a Python callable.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
 
-use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods, ToPyArray};
+use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, ToPyArray};
 use prime_fast_core as core;
 use prime_fast_core::search::{
-    self, GeneticOptions, LimitedSpace, Optimizer, Options, Outcome, Progress, Random, Stop,
+    self, Event, Journal, LimitedSpace, MeasureRange, Optimizer, Options, Outcome, Record, Run, Session,
+    Setup, Simulation, Stop,
 };
-use prime_fast_core::simulator::Output;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 
 use crate::arrays::{Ranks, matrix};
 use crate::error::{configuration, data, raise};
-use crate::simulator::Simulator;
-use crate::simulator::{install, pool};
+use crate::scorer::{Call, Failure};
+use crate::simulator::{Simulator, install, pool};
 use crate::space::DesignSpace;
 
-/// A genetic algorithm by ask and tell.
+/// Signals are looked for this often.
+const SIGNALS: Duration = Duration::from_millis(50);
+
+type Inner = Session<Arc<LimitedSpace>, Box<dyn Optimizer>>;
+
+/// An optimiser, all that was asked of it and told, and the best that it has found.
 #[pyclass(frozen, module = "prime_fast._core")]
-pub struct Genetic {
+pub struct Search {
     domain: Arc<LimitedSpace>,
-    inner: Mutex<search::Genetic<Arc<LimitedSpace>>>,
+    inner: Mutex<Inner>,
 }
 
-fn domain(space: &DesignSpace, limits: &[(String, f64)]) -> PyResult<Arc<LimitedSpace>> {
-    Ok(Arc::new(LimitedSpace::new((*space.inner).clone(), limits).map_err(raise)?))
-}
+impl Search {
+    /// The session; waiting for it could wait for ever, since its holder may call Python.
+    fn lock(&self) -> PyResult<MutexGuard<'_, Inner>> {
+        match self.inner.try_lock() {
+            Ok(inner) => Ok(inner),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(configuration(
+                "the search is in another call; a scorer or another thread can't use it meanwhile".into(),
+            )),
+        }
+    }
 
-impl Genetic {
-    fn lock(&self) -> MutexGuard<'_, search::Genetic<Arc<LimitedSpace>>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ranks(&self, designs: &Bound<'_, PyAny>) -> PyResult<Vec<u16>> {
+        let space = self.domain.space();
+        Ranks::new(designs, space.dimensions())?.widened(space)
     }
 }
 
+type Columns<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+
 #[pymethods]
-impl Genetic {
+impl Search {
     #[new]
-    #[pyo3(signature = (space, limits, seed, population))]
-    fn new(space: &DesignSpace, limits: Vec<(String, f64)>, seed: u64, population: usize) -> PyResult<Self> {
-        let domain = domain(space, &limits)?;
-        let options = GeneticOptions { population, seed };
-        let inner = search::Genetic::new(Arc::clone(&domain), options).map_err(raise)?;
+    #[pyo3(signature = (space, method, *, limits, seed, objectives, measures, options, keep, journal))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python class")]
+    fn new(
+        space: &DesignSpace,
+        method: &str,
+        limits: Vec<(String, f64)>,
+        seed: u64,
+        objectives: usize,
+        measures: Vec<(f64, f64, usize)>,
+        options: Vec<(String, f64)>,
+        keep: usize,
+        journal: bool,
+    ) -> PyResult<Self> {
+        let domain = Arc::new(LimitedSpace::new((*space.inner).clone(), &limits).map_err(raise)?);
+        let range = |&(low, high, bins): &(f64, f64, usize)| MeasureRange { low, high, bins };
+        let setup = Setup { seed, objectives, measures: measures.iter().map(range).collect(), options };
+        let optimizer = search::optimizer_named(method, Arc::clone(&domain), &setup).map_err(raise)?;
+        let inner = Session::new(Arc::clone(&domain), optimizer, keep, journal).map_err(raise)?;
         Ok(Self { domain, inner: Mutex::new(inner) })
     }
 
     fn ask<'py>(&self, py: Python<'py>, n: usize) -> PyResult<Bound<'py, PyAny>> {
         let mut ranks = Vec::new();
-        py.detach(|| self.lock().ask(n, &mut ranks)).map_err(raise)?;
+        let mut inner = self.lock()?;
+        // Also where the method could make a second batch: `tell` would take its scores for those of the first.
+        if let Some(due) = inner.due() {
+            let designs = due.len() / self.domain.space().dimensions();
+            return Err(configuration(format!(
+                "ask was called while the scores of {designs} designs are due; call tell first"
+            )));
+        }
+        let session: &mut Inner = &mut inner;
+        py.detach(|| session.ask(n, &mut ranks)).map_err(raise)?;
         matrix(py, self.domain.space(), &ranks)
     }
 
@@ -60,248 +98,267 @@ impl Genetic {
         violations: PyReadonlyArray1<'_, f64>,
     ) -> PyResult<()> {
         let (scores, violations) = (scores.as_array().to_vec(), violations.as_array().to_vec());
-        py.detach(|| self.lock().tell(&scores, &violations)).map_err(raise)
+        let mut inner = self.lock()?;
+        let session: &mut Inner = &mut inner;
+        py.detach(|| session.tell(&scores, &violations)).map_err(raise)
     }
 
-    fn start_with(&self, designs: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let space = self.domain.space();
-        let ranks = Ranks::new(designs, space.dimensions())?.widened(space)?;
-        self.lock().start_with(&ranks).map_err(raise)
+    #[pyo3(signature = (designs, scores = None, violations = None))]
+    fn start_with(
+        &self,
+        designs: &Bound<'_, PyAny>,
+        scores: Option<PyReadonlyArray1<'_, f64>>,
+        violations: Option<PyReadonlyArray1<'_, f64>>,
+    ) -> PyResult<usize> {
+        let ranks = self.ranks(designs)?;
+        let mut inner = self.lock()?;
+        let Some((scores, violations)) = scores.zip(violations) else {
+            return inner.start_with(&ranks).map_err(raise);
+        };
+        let (scores, violations) = (scores.as_array().to_vec(), violations.as_array().to_vec());
+        inner.start_with_known(&ranks, &scores, &violations).map_err(raise)
+    }
+
+    /// The designs whose scores are due first.
+    #[getter]
+    fn due<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        matrix(py, self.domain.space(), self.lock()?.due().unwrap_or_default())
+    }
+
+    #[getter]
+    fn columns(&self) -> PyResult<usize> {
+        Ok(self.lock()?.columns())
     }
 
     /// Ranks, score and violation of the best design told so far.
     #[getter]
     fn best<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyAny>, f64, f64)>> {
-        let inner = self.lock();
+        let inner = self.lock()?;
         let Some(best) = inner.best() else { return Ok(None) };
         Ok(Some((matrix(py, self.domain.space(), &best.ranks)?, best.score, best.violation)))
     }
-}
 
-/// The error of a scorer: Python's, or the search's own.
-enum Failure {
-    Python(PyErr),
-    Core(core::Error),
-}
-
-impl From<core::Error> for Failure {
-    fn from(error: core::Error) -> Self {
-        Self::Core(error)
+    #[getter]
+    fn evaluations(&self) -> PyResult<usize> {
+        Ok(self.lock()?.evaluations())
     }
-}
 
-impl From<PyErr> for Failure {
-    fn from(error: PyErr) -> Self {
-        Self::Python(error)
+    /// Index, scores and violation of every design told, where they are written down.
+    #[getter]
+    fn told<'py>(&self, py: Python<'py>) -> PyResult<Option<Columns<'py>>> {
+        let inner = self.lock()?;
+        Ok(inner.journal().map(|journal| record(py, &journal.told)))
     }
-}
 
-/// Copies one array that a scorer returned, whatever float or integer dtype it has, device arrays included.
-fn fill(py: Python<'_>, returned: &Bound<'_, PyAny>, what: &str, into: &mut [f64]) -> PyResult<()> {
-    let asked = PyDict::new(py);
-    asked.set_item("dtype", "float64")?;
-    let array = py.import("numpy")?.call_method("asarray", (returned,), Some(&asked)).map_err(|error| {
-        if error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyValueError>(py) {
-            return data(format!("the scorer's {what} are no array of numbers: {}", error.value(py)));
-        }
-        error
-    })?;
-    let untyped = array.cast::<PyUntypedArray>()?;
-    if untyped.shape() != [into.len()] {
-        return Err(data(format!(
-            "the scorer's {what} have shape {:?}; they must have shape ({},), one a design",
-            untyped.shape(),
-            into.len()
-        )));
-    }
-    for (slot, &value) in into.iter_mut().zip(array.cast::<PyArray1<f64>>()?.readonly().as_array()) {
-        *slot = value;
-    }
-    Ok(())
-}
-
-/// Scores one batch by a Python callable.
-fn call(
-    space: &core::DesignSpace,
-    scorer: &Py<PyAny>,
-    ranks: &[u16],
-    scores: &mut [f64],
-    violations: &mut [f64],
-) -> PyResult<()> {
-    Python::attach(|py| {
-        // A new array each time: JAX may read the last one still.
-        let returned = scorer.bind(py).call1((matrix(py, space, ranks)?,))?;
-        if let Ok(pair) = returned.cast::<PyTuple>() {
-            if pair.len() != 2 {
-                return Err(data(format!(
-                    "the scorer returned {} arrays; it must return scores, or scores and violations",
-                    pair.len()
-                )));
-            }
-            fill(py, &pair.get_item(0)?, "scores", scores)?;
-            return fill(py, &pair.get_item(1)?, "violations", violations);
-        }
-        fill(py, &returned, "scores", scores)
-    })
-}
-
-/// Scores one batch by the simulator; the violation is 1 where a check fails, else by how much of themselves
-/// limits are exceeded.
-fn simulate(
-    simulator: &core::simulator::Simulator,
-    objective: Output,
-    limits: &[(Output, f64)],
-    ranks: &[u16],
-    scores: &mut [f64],
-    violations: &mut [f64],
-) -> core::Result<()> {
-    let result = simulator.score(ranks)?;
-    for row in 0..scores.len() {
-        scores[row] = objective.of_row(&result, row);
-        let excess = |&(output, limit): &(Output, f64)| (output.of_row(&result, row) / limit - 1.0).max(0.0);
-        let feasible = result.reason[row] == 0;
-        violations[row] = if feasible { limits.iter().map(excess).sum() } else { 1.0 };
-    }
-    Ok(())
-}
-
-/// The simulator's output of that name.
-fn objective_named(name: &str) -> PyResult<Output> {
-    Output::named(name).ok_or_else(|| {
-        let known = Output::ALL.map(Output::name).join(", ");
-        configuration(format!("unknown objective `{name}`; the simulator gives {known}"))
-    })
-}
-
-/// Searches a space for the least score; see `prime_fast.search.minimize`.
-#[pyfunction]
-#[pyo3(signature = (space, scorer, *, objective, limits, method, evaluations, batch, seed, keep, population, start, threads, callback))]
-#[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python function")]
-pub fn minimize<'py>(
-    py: Python<'py>,
-    space: &DesignSpace,
-    scorer: &Bound<'py, PyAny>,
-    objective: &str,
-    limits: Vec<(String, f64)>,
-    method: &str,
-    evaluations: usize,
-    batch: usize,
-    seed: u64,
-    keep: usize,
-    population: usize,
-    start: Option<&Bound<'py, PyAny>>,
-    threads: Option<usize>,
-    callback: Option<Py<PyAny>>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let simulated = scorer.is_instance_of::<Simulator>();
-    let output =
-        |name: &str| Output::named(name).filter(|_| simulated && space.inner.metric_position(name).is_err());
-    let on_outputs: Vec<(Output, f64)> =
-        limits.iter().filter_map(|(name, limit)| Some((output(name)?, *limit))).collect();
-    let limits: Vec<_> = limits.into_iter().filter(|(name, _)| output(name).is_none()).collect();
-    if let Some((output, limit)) = on_outputs.iter().find(|(_, limit)| !(limit.is_finite() && *limit > 0.0)) {
-        return Err(raise(core::search::improper_limit(output.name(), *limit)));
-    }
-    let domain = domain(space, &limits)?;
-    let pool = pool(threads)?;
-    let mut optimizer: Box<dyn Optimizer> = match method {
-        "genetic" => {
-            let options = GeneticOptions { population, seed };
-            let mut genetic = search::Genetic::new(Arc::clone(&domain), options).map_err(raise)?;
-            if let Some(designs) = start {
-                let ranks = Ranks::new(designs, space.inner.dimensions())?.widened(&space.inner)?;
-                genetic.start_with(&ranks).map_err(raise)?;
-            }
-            Box::new(genetic)
-        }
-        "random" if start.is_some() => {
-            return Err(configuration(
-                "method `random` takes no `start`; leave it out or use genetic".into(),
-            ));
-        }
-        "random" => Box::new(Random::new(Arc::clone(&domain), seed).map_err(raise)?),
-        _ => return Err(configuration(format!("unknown method `{method}`; known: genetic, random"))),
-    };
-    let options = Options { evaluations, batch, keep, target: None };
-    let stop = AtomicBool::new(false);
-    // The first exception that a callback or a signal raised between batches.
-    let mut raised: Option<PyErr> = None;
-    let mut progress = |progress: Progress| {
-        let called = Python::attach(|py| {
-            py.check_signals()?;
-            if let Some(callback) = &callback {
-                callback.call1(py, (progress.evaluations, progress.best, progress.seconds))?;
-            }
-            Ok(())
-        });
-        if let Err(error) = called {
-            stop.store(true, Ordering::Relaxed);
-            raised = Some(error);
-        }
-    };
-    let outcome = if let Ok(simulator) = scorer.cast::<Simulator>() {
-        let simulator = Arc::clone(&simulator.get().inner);
-        if simulator.space() != &*space.inner {
-            return Err(configuration("the simulator and the search have different design spaces".into()));
-        }
-        let objective = objective_named(objective)?;
-        let mut score = |ranks: &[u16], _: usize, scores: &mut [f64], violations: &mut [f64]| {
-            simulate(&simulator, objective, &on_outputs, ranks, scores, violations).map_err(Failure::from)
+    /// All calls so far: kinds and sizes, start designs, their scores and violations, what was told.
+    #[expect(clippy::type_complexity, reason = "arrays of a file, in their order")]
+    fn journal<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<
+        Option<(
+            Bound<'py, PyArray1<u64>>,
+            Bound<'py, PyAny>,
+            Bound<'py, PyArray1<f64>>,
+            Bound<'py, PyArray1<f64>>,
+            Columns<'py>,
+        )>,
+    > {
+        let inner = self.lock()?;
+        let Some(journal) = inner.journal() else { return Ok(None) };
+        let code = |event: &Event| match *event {
+            Event::Start(n) => [0, n as u64],
+            Event::Known(n) => [1, n as u64],
+            Event::Ahead => [2, 0],
+            Event::Ask(n) => [3, n as u64],
+            Event::Tell(n) => [4, n as u64],
         };
-        py.detach(|| {
-            install(pool.as_ref(), || {
-                search::minimize(&*domain, &mut *optimizer, &mut score, &options, &stop, &mut progress)
-            })
-        })
-    } else {
-        let scorer = scorer.clone().unbind();
-        let mut score = |ranks: &[u16], _: usize, scores: &mut [f64], violations: &mut [f64]| {
-            call(&space.inner, &scorer, ranks, scores, violations).map_err(|error| {
-                if Python::attach(|py| error.is_instance_of::<PyKeyboardInterrupt>(py)) {
-                    stop.store(true, Ordering::Relaxed);
+        let events: Vec<u64> = journal.events.iter().flat_map(code).collect();
+        Ok(Some((
+            events.into_pyarray(py),
+            matrix(py, self.domain.space(), &journal.start)?,
+            journal.start_scores.to_pyarray(py),
+            journal.start_violations.to_pyarray(py),
+            record(py, &journal.told),
+        )))
+    }
+
+    /// Makes the calls of a journal.
+    fn replay(
+        &self,
+        py: Python<'_>,
+        events: PyReadonlyArray1<'_, u64>,
+        start: &Bound<'_, PyAny>,
+        start_scores: PyReadonlyArray1<'_, f64>,
+        start_violations: PyReadonlyArray1<'_, f64>,
+        told: (PyReadonlyArray1<'_, u64>, PyReadonlyArray1<'_, f64>, PyReadonlyArray1<'_, f64>),
+    ) -> PyResult<()> {
+        let events = events.as_array().to_vec();
+        let event = |pair: &[u64]| {
+            let n = usize::try_from(pair[1]).unwrap_or(usize::MAX);
+            Ok(match pair[0] {
+                0 => Event::Start(n),
+                1 => Event::Known(n),
+                2 => Event::Ahead,
+                3 => Event::Ask(n),
+                4 => Event::Tell(n),
+                other => {
+                    return Err(data(format!("the state of the search is damaged: it has a call {other}")));
                 }
-                Failure::Python(error)
             })
         };
-        py.detach(|| search::minimize(&*domain, &mut *optimizer, &mut score, &options, &stop, &mut progress))
-    };
-    match (outcome, raised) {
-        (_, Some(error)) if !error.is_instance_of::<PyKeyboardInterrupt>(py) => Err(error),
+        let journal = Journal {
+            events: events.chunks_exact(2).map(event).collect::<PyResult<_>>()?,
+            start: self.ranks(start)?,
+            start_scores: start_scores.as_array().to_vec(),
+            start_violations: start_violations.as_array().to_vec(),
+            told: Record {
+                indices: told.0.as_array().to_vec(),
+                scores: told.1.as_array().to_vec(),
+                violations: told.2.as_array().to_vec(),
+            },
+        };
+        let mut inner = self.lock()?;
+        let session: &mut Inner = &mut inner;
+        py.detach(|| session.replay(&journal)).map_err(raise)
+    }
+
+    /// Runs the search; see `prime_fast.search.minimize`. Returns what it came to, and the exception that ended
+    /// it, if one did.
+    #[pyo3(signature = (scorer, *, columns, limits, evaluations, batch, target, seconds, stagnation, overlap, pad,
+        nan_is_infeasible, threads, callback))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python function")]
+    fn minimize<'py>(
+        &self,
+        py: Python<'py>,
+        scorer: &Bound<'py, PyAny>,
+        columns: Vec<String>,
+        limits: Vec<(String, f64)>,
+        evaluations: usize,
+        batch: usize,
+        target: Option<f64>,
+        seconds: Option<f64>,
+        stagnation: Option<usize>,
+        overlap: bool,
+        pad: bool,
+        nan_is_infeasible: bool,
+        threads: Option<usize>,
+        callback: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyDict>, Option<Bound<'py, PyAny>>)> {
+        let space = self.domain.space();
+        let options = Options { evaluations, batch, keep: 1, target, seconds, stagnation, overlap };
+        let pool = pool(threads)?;
+        let mut run = Run::new(&mut *self.lock()?, &options).map_err(raise)?;
+        let stop = AtomicBool::new(false);
+        let mut simulation = match scorer.cast::<Simulator>() {
+            Ok(simulator) => Some(simulation(&simulator.get().inner, space, &columns, &limits)?),
+            Err(_) => None,
+        };
+        let scorer = scorer.clone().unbind();
+        let mut call = Call {
+            space,
+            scorer,
+            pad: pad.then_some(batch.min(evaluations)),
+            nan_is_infeasible,
+            stop: &stop,
+        };
+        let mut looked = Instant::now();
+        let (reason, raised) = loop {
+            let mut inner = self.lock()?;
+            let session: &mut Inner = &mut inner;
+            let stepped = py.detach(|| match &mut simulation {
+                Some(simulation) => {
+                    install(pool.as_ref(), || run.step(session, simulation, &stop)).map_err(Failure::Core)
+                }
+                // On this thread, where Python takes its signals.
+                None => run.step(session, &mut call, &stop),
+            });
+            let progress = run.progress(&inner);
+            drop(inner);
+            match stepped {
+                Ok(Some(reason)) => break (Some(reason), None),
+                Ok(None) => {}
+                Err(Failure::Python(error)) => break (None, Some(error)),
+                Err(Failure::Core(error)) => break (None, Some(raise(error))),
+            }
+            let mut called = Ok(());
+            if let Some(callback) = &callback {
+                let arguments = (progress.evaluations, progress.best, progress.seconds);
+                called = callback.call1(py, arguments).map(|_| ());
+            }
+            if called.is_ok() && (callback.is_some() || looked.elapsed() >= SIGNALS) {
+                looked = Instant::now();
+                called = py.check_signals();
+            }
+            if let Err(error) = called {
+                stop.store(true, Ordering::Relaxed);
+                if !error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                    break (None, Some(error));
+                }
+            }
+        };
+        let inner = self.lock()?;
+        let mut raised = raised;
         // Interrupted before anything was scored: there is no best so far to return.
-        (Ok(outcome), _) if outcome.stop == Stop::Interrupted && outcome.best.is_empty() => {
-            Err(PyKeyboardInterrupt::new_err(()))
+        if reason == Some(Stop::Interrupted) && inner.best().is_none() {
+            raised = Some(PyKeyboardInterrupt::new_err(()));
         }
-        (Ok(outcome), _) => result(py, &space.inner, &outcome),
-        (Err(Failure::Python(error)), _) => Err(error),
-        (Err(Failure::Core(error)), _) => Err(raise(error)),
+        let outcome = run.outcome(&inner, reason.unwrap_or(Stop::Interrupted));
+        let stopped_by = if raised.is_some() { "error" } else { outcome.stop.name() };
+        let fields = fields(py, space, &outcome, inner.columns(), stopped_by)?;
+        Ok((fields, raised.map(|error| error.into_value(py).into_bound(py).into_any())))
     }
 }
 
-fn result<'py>(
+fn simulation(
+    simulator: &Arc<core::simulator::Simulator>,
+    space: &core::DesignSpace,
+    columns: &[String],
+    limits: &[(String, f64)],
+) -> PyResult<Simulation<Arc<core::simulator::Simulator>>> {
+    if simulator.space() != space {
+        return Err(configuration("the simulator and the search have different design spaces".into()));
+    }
+    Simulation::new(Arc::clone(simulator), columns, limits).map_err(raise)
+}
+
+fn record<'py>(py: Python<'py>, record: &Record) -> Columns<'py> {
+    (record.indices.to_pyarray(py), record.scores.to_pyarray(py), record.violations.to_pyarray(py))
+}
+
+fn fields<'py>(
     py: Python<'py>,
     space: &core::DesignSpace,
     outcome: &Outcome,
+    columns: usize,
+    stopped_by: &str,
 ) -> PyResult<Bound<'py, PyDict>> {
     let ranks: Vec<u16> = outcome.best.iter().flat_map(|scored| scored.ranks.iter().copied()).collect();
     let column = |value: fn(&search::Scored) -> f64| outcome.best.iter().map(value).collect::<Vec<_>>();
+    let found: Vec<u16> = outcome.found.iter().flat_map(|found| found.ranks.iter().copied()).collect();
+    let found_scores: Vec<f64> =
+        outcome.found.iter().flat_map(|found| found.scores.iter().copied()).collect();
     let history: Vec<(usize, f64)> =
         outcome.history.iter().map(|step| (step.evaluations, step.score)).collect();
     let fields = PyDict::new(py);
     fields.set_item("designs", matrix(py, space, &ranks)?)?;
     fields.set_item("scores", column(|scored| scored.score).to_pyarray(py))?;
     fields.set_item("violations", column(|scored| scored.violation).to_pyarray(py))?;
+    fields.set_item("found", matrix(py, space, &found)?)?;
+    let shape = [outcome.found.len(), columns];
+    fields.set_item("found_scores", found_scores.to_pyarray(py).reshape(shape)?)?;
     fields.set_item("evaluations", outcome.evaluations)?;
     fields.set_item("history", history)?;
-    fields.set_item(
-        "stopped_by",
-        match outcome.stop {
-            Stop::Evaluations => "evaluations",
-            Stop::Exhausted => "exhausted",
-            Stop::Interrupted => "interrupt",
-            Stop::Target => "target",
-        },
-    )?;
+    fields.set_item("stopped_by", stopped_by)?;
+    fields.set_item("note", outcome.note.as_deref())?;
     fields.set_item("seconds", outcome.seconds)?;
     fields.set_item("scoring_seconds", outcome.scoring_seconds)?;
     Ok(fields)
+}
+
+/// The volume that points dominate within a reference point.
+#[pyfunction]
+pub fn hypervolume(points: PyReadonlyArray1<'_, f64>, reference: PyReadonlyArray1<'_, f64>) -> PyResult<f64> {
+    let (points, reference) = (points.as_array().to_vec(), reference.as_array().to_vec());
+    search::hypervolume(&points, reference.len(), &reference).map_err(raise)
 }

@@ -28,12 +28,18 @@ pub fn pool(threads: Option<usize>) -> PyResult<Option<rayon::ThreadPool>> {
     match threads {
         None => Ok(None),
         Some(0) => Err(configuration("threads is 0; it must be at least 1".into())),
+        Some(threads) if threads > MOST_THREADS => {
+            Err(configuration(format!("threads is {threads}; it must be at most {MOST_THREADS}")))
+        }
         Some(threads) => {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             pool.map(Some).map_err(|error| configuration(format!("can't start {threads} threads: {error}")))
         }
     }
 }
+
+/// More threads are taken for a mistake, before they are started.
+const MOST_THREADS: usize = 1024;
 
 /// Runs on the given pool, or the process's own.
 pub fn install<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() -> T + Send) -> T {
@@ -196,6 +202,19 @@ impl Simulator {
         report.set_item("residency", residency_fields(py, &residency)?)?;
         report.set_item("array", array_fields(py, &array)?)?;
         Ok(report)
+    }
+
+    /// How far each design is from passing all checks.
+    fn violation<'py>(
+        &self,
+        py: Python<'py>,
+        designs: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let space = self.inner.space();
+        let ranks = Ranks::new(designs, space.dimensions())?.widened(space)?;
+        let designs = ranks.chunks_exact(space.dimensions());
+        let violations: Vec<f64> = py.detach(|| designs.map(|ranks| self.inner.violation(ranks)).collect());
+        Ok(violations.into_pyarray(py))
     }
 
     /// Why each design is rejected, in words, or nothing.

@@ -40,8 +40,10 @@ impl Best {
         self.heap.push(Kept { merit, scored: Scored { index, ranks: ranks.to_vec(), score, violation } });
     }
 
-    pub fn into_sorted(self) -> Vec<Scored> {
-        self.heap.into_sorted_vec().into_iter().map(|kept| kept.scored).collect()
+    pub fn sorted(&self) -> Vec<Scored> {
+        let mut kept: Vec<&Kept> = self.heap.iter().collect();
+        kept.sort_unstable();
+        kept.into_iter().map(|kept| kept.scored.clone()).collect()
     }
 }
 

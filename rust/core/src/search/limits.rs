@@ -1,7 +1,7 @@
 //! A space with upper limits on metrics that follow from the parameters.
 
 use super::Domain;
-use crate::space::{DesignSpace, Kind};
+use crate::space::{Batch, DesignSpace, Kind};
 use crate::{Error, Result};
 
 /// A design space beside upper limits on some of its metrics: what a search may propose.
@@ -48,6 +48,10 @@ impl Domain for LimitedSpace {
 
     fn violation(&self, ranks: &[u16]) -> f64 {
         self.space.violation(ranks, &self.limits)
+    }
+
+    fn violations(&self, designs: &[u16], violations: &mut [f64]) {
+        Batch::new(&self.space, designs).violations(&self.limits, violations);
     }
 
     fn is_ordinal(&self, parameter: usize) -> bool {

@@ -19,19 +19,34 @@ mod driver;
 mod exact;
 mod ledger;
 mod limits;
+mod method;
 mod optimizers;
+mod pareto;
 mod sampler;
+mod session;
+mod simulation;
+mod track;
 mod variation;
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-pub use driver::{Improvement, Options, Outcome, Progress, Scorer, Stop, minimize};
+pub use driver::{Options, Outcome, Progress, Run, Scorer, Stop, minimize};
 pub use exact::{Goal, Mean, Problem, Solution, SolveOptions, SolveProgress, SolveStop, TIE, solve};
 pub use limits::{LimitedSpace, improper_limit};
+pub use method::{METHODS, Setup, optimizer_named};
+pub use optimizers::{
+    Annealing, AnnealingOptions, DifferentialEvolution, DifferentialEvolutionOptions, Firefly,
+    FireflyOptions, LocalSearch, LocalSearchOptions,
+};
 pub use optimizers::{Genetic, GeneticOptions, Random};
+pub use optimizers::{MeasureRange, Nsga2, Nsga2Options, QualityDiversity, QualityDiversityOptions};
+pub use pareto::{Front, crowding_distances, hypervolume, non_dominated_sort};
+pub use session::{Event, Journal, Session};
+pub use simulation::Simulation;
+pub use track::{Improvement, Record};
 
 use crate::{Error, Result};
 
@@ -142,6 +157,39 @@ pub trait Optimizer: Send {
         best.map(|best| Found { index: best.index, ranks: best.ranks.clone(), scores: vec![best.score] })
             .into_iter()
             .collect()
+    }
+}
+
+impl<P> Optimizer for P
+where
+    P: DerefMut<Target: Optimizer> + Send,
+{
+    fn columns(&self) -> usize {
+        (**self).columns()
+    }
+
+    fn ask_ahead(&mut self) -> bool {
+        (**self).ask_ahead()
+    }
+
+    fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
+        (**self).ask(n, ranks)
+    }
+
+    fn tell(&mut self, scores: &[f64], violations: &[f64]) -> Result<()> {
+        (**self).tell(scores, violations)
+    }
+
+    fn start_with(&mut self, designs: &[u16]) -> Result<usize> {
+        (**self).start_with(designs)
+    }
+
+    fn best(&self) -> Option<&Scored> {
+        (**self).best()
+    }
+
+    fn found(&self) -> Vec<Found> {
+        (**self).found()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::variation::Variation;
 use super::{Domain, Stream, below, known_violation};
-use crate::Error;
+use crate::error::{Error, Infeasible};
 
 /// Spaces up to this size are enumerated once rejection has cost as much.
 const ENUMERABLE: u128 = 1 << 20;
@@ -42,12 +42,13 @@ impl Misses {
 
     /// The error of a search that found no design to score.
     pub fn error<D: Domain>(&self, domain: &D, looked_at: &str) -> Error {
-        Error::NoFeasibleDesign(format!(
+        let message = format!(
             "no design meets the constraints and limits: of {looked_at} the nearest misses by {:.6} ({}); \
              loosen what it breaks",
             self.violation,
             domain.describe(&self.ranks)
-        ))
+        );
+        Error::NoFeasibleDesign(Infeasible { message, nearest: Some((self.ranks.clone(), self.violation)) })
     }
 }
 

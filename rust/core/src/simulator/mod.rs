@@ -414,6 +414,29 @@ impl Simulator {
         })
     }
 
+    /// How far a design, given by ranks within range, is from passing all checks: 0 when it does.
+    ///
+    /// Of the first check that fails, in their order, the share of what is needed that is not available, plus 1 for
+    /// each check that comes after it; a broken constraint of the space lacks all. So a design that gets further
+    /// is better, and of two that get as far the one that lacks less.
+    #[must_use]
+    pub fn violation<R: Rank>(&self, ranks: &[R]) -> f64 {
+        let hardware = self.hardware(ranks);
+        let lacks = |needed: f64, available: f64| 1.0 - available / needed;
+        if let Some(Rejection { check, needed, available, .. }) = self.rejection(ranks, &hardware) {
+            return match check {
+                Check::Constraint(_) => 4.0,
+                Check::PeMemory => 2.0 + lacks(needed, available),
+                Check::CoreMemory | Check::InstructionMemory => 1.0 + lacks(needed, available),
+            };
+        }
+        let program = self.tabulated_instructions(ranks).unwrap_or_else(|| {
+            let costs: Vec<Cost> = self.shapes.iter().map(|shape| shape.best(&hardware)).collect();
+            self.steps.iter().map(|step| self.technology.instructions(&costs[step.shape])).sum()
+        });
+        if program > hardware.instructions { lacks(program, hardware.instructions) } else { 0.0 }
+    }
+
     /// Simulates one design, given by ranks within range. `costs` is scratch space.
     fn evaluate<R: Rank>(&self, ranks: &[R], costs: &mut Vec<Cost>) -> Score {
         self.evaluate_each(ranks, costs, |_, _, _, _| {})

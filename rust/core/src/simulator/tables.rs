@@ -193,6 +193,11 @@ impl Tables {
         Self { slots, exchanging, kept, weights, input_output, digits, core_memory, fixed_us, blocks }
     }
 
+    /// Position of the block of a design.
+    fn block_of<R: Rank>(&self, ranks: &[R]) -> usize {
+        self.digits.iter().map(|&(parameter, weight)| ranks[parameter].get() * weight).sum()
+    }
+
     /// Whether batches are scored from tables.
     pub(super) fn in_use(&self) -> bool {
         self.blocks.is_some()
@@ -226,6 +231,15 @@ impl Simulator {
         rows(self, &self.hardware(ranks), self.space.numbers(self.tables.core_memory))
     }
 
+    /// Instructions of the program for a design, where the tables are in use.
+    pub(super) fn tabulated_instructions<R: Rank>(&self, ranks: &[R]) -> Option<f64> {
+        let tables = &self.tables;
+        let block = &tables.blocks.as_ref()?[tables.block_of(ranks)];
+        let row = block.get_or_init(|| Block::new(&self.rows(ranks), tables)).heads
+            [ranks[tables.core_memory].get()];
+        Some(row.instructions)
+    }
+
     /// Scores designs, rows of ranks within range, by the tables; nothing happens where those are not in use.
     pub(super) fn score_by_tables<R: Rank>(&self, designs: &[R], outputs: &mut Outputs<'_>) {
         let (tables, technology, dimensions) = (&self.tables, &self.technology, self.space.dimensions());
@@ -250,7 +264,7 @@ impl Simulator {
             let dram_bytes = self.residence.weights * streamed + self.totals.input_output_bytes;
             candidates.push(Candidate {
                 design,
-                block: tables.digits.iter().map(|&(parameter, weight)| ranks[parameter].get() * weight).sum(),
+                block: tables.block_of(ranks),
                 row: ranks[tables.core_memory].get(),
                 instructions: hardware.instructions,
                 weight_us: streamed / hardware.parameter_dram,

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::expression::{Arithmetic, Condition, Function, Number};
-use super::{DesignSpace, Rank, Table};
+use super::{DesignSpace, Rank, Table, excess};
 
 /// Designs, rows of ranks within range, with the metrics worked out so far.
 pub struct Batch<'a, R> {
@@ -78,16 +78,37 @@ impl<'a, R: Rank> Batch<'a, R> {
     pub fn check(&mut self, broken: &mut [u16]) {
         broken.fill(0);
         for (position, constraint) in self.space.constraints.iter().enumerate() {
-            constraint.condition.leaves(&mut |leaf| {
-                if let Number::Metric(metric) = leaf {
-                    self.need(*metric);
-                }
-            });
+            self.need_all(&constraint.condition);
             let holds = self.condition(&constraint.condition);
             for (broken, holds) in broken.iter_mut().zip(holds) {
                 if *broken == 0 && !holds {
                     *broken = u16::try_from(position + 1).unwrap_or(u16::MAX);
                 }
+            }
+        }
+    }
+
+    /// Works out the metrics that a condition is made of.
+    fn need_all(&mut self, condition: &Condition) {
+        condition.leaves(&mut |leaf| {
+            if let Number::Metric(metric) = leaf {
+                self.need(*metric);
+            }
+        });
+    }
+
+    /// [`DesignSpace::violation`] of each design.
+    pub fn violations(&mut self, limits: &[(usize, f64)], violations: &mut [f64]) {
+        violations.fill(0.0);
+        for constraint in &self.space.constraints {
+            self.need_all(&constraint.condition);
+            for (total, violation) in violations.iter_mut().zip(self.violation(&constraint.condition)) {
+                *total += violation;
+            }
+        }
+        for &(metric, limit) in limits {
+            for (total, &value) in violations.iter_mut().zip(self.metric(metric)) {
+                *total += excess(value, limit);
             }
         }
     }
@@ -173,6 +194,24 @@ impl<'a, R: Rank> Batch<'a, R> {
             }
             Condition::And(a, b) => self.both(a, b, |a, b| a && b),
             Condition::Or(a, b) => self.both(a, b, |a, b| a || b),
+        }
+    }
+
+    /// How far each design is from meeting a condition, its metrics worked out.
+    fn violation(&self, condition: &Condition) -> Vec<f64> {
+        match condition {
+            Condition::And(a, b) => {
+                self.violation(a).into_iter().zip(self.violation(b)).map(|(a, b)| a + b).collect()
+            }
+            Condition::Or(a, b) => {
+                self.violation(a).into_iter().zip(self.violation(b)).map(|(a, b)| a.min(b)).collect()
+            }
+            Condition::Compare(comparison, a, b) => {
+                let (a, b) = (self.number(a), self.number(b));
+                let gap = |design| comparison.gap(a.get(design), b.get(design));
+                (0..self.rows().len()).map(gap).collect()
+            }
+            _ => self.condition(condition).into_iter().map(|holds| f64::from(u8::from(!holds))).collect(),
         }
     }
 

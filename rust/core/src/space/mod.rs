@@ -435,16 +435,20 @@ impl DesignSpace {
                     design.metrics[metric] = self.metrics[metric].expression.evaluate(&design);
                 }
             }
-            let value = design.metric(position);
-            // NaN is no proof of keeping the limit.
-            if value.is_nan() || value > limit {
-                let excess = value / limit - 1.0;
-                // Rounding must not make the least excess none.
-                total += if excess.is_finite() { excess.max(f64::EPSILON) } else { 1.0 };
-            }
+            total += excess(design.metric(position), limit);
         }
         total
     }
+}
+
+/// By how much of the limit a value is above it.
+fn excess(value: f64, limit: f64) -> f64 {
+    if value <= limit {
+        return 0.0;
+    }
+    // NaN is no proof of keeping the limit, and rounding must not make the least excess none.
+    let excess = value / limit - 1.0;
+    if excess.is_finite() { excess.max(f64::EPSILON) } else { 1.0 }
 }
 
 fn sort_unique(positions: &mut Vec<usize>) {

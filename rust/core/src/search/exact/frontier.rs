@@ -263,7 +263,7 @@ impl<'a> Search<'a> {
             }
             Ok::<(), Error>(())
         };
-        let options = Options { evaluations: SCOUTED, batch: 128, keep: 1, target: None };
+        let options = Options { evaluations: SCOUTED, batch: 128, keep: 1, ..Options::default() };
         let halt = AtomicBool::new(false);
         let mut each = |so_far: Progress| {
             progress(so_far.best);

@@ -20,7 +20,7 @@ use self::frontier::{Found, Search};
 pub use self::problem::{Goal, Mean, Problem};
 use self::problem::{Objective, Quantity};
 use crate::simulator::Score;
-use crate::{Error, Result};
+use crate::{Error, Infeasible, Result};
 
 /// Designs whose objectives differ by no more than this share tie.
 pub const TIE: f64 = 1e-9;
@@ -127,13 +127,14 @@ pub fn solve(
     let Found { designs, bound, nodes, stop: reason } =
         Search::new(problem, true, stop, deadline).run(options.nodes, progress)?;
     let Some(&(score, index)) = designs.first() else {
-        return Err(Error::NoFeasibleDesign(if reason == SolveStop::Proved {
+        let message = if reason == SolveStop::Proved {
             blame(problem, stop, deadline, progress)?
         } else {
             format!(
                 "no feasible design was found among the first {nodes} nodes; whether there is one is not proved"
             )
-        }));
+        };
+        return Err(Error::NoFeasibleDesign(Infeasible { message, nearest: None }));
     };
     let mut design = vec![0; problem.space().dimensions()];
     problem.space().ranks_of(index, &mut design);

@@ -247,14 +247,8 @@ impl Condition {
         match self {
             Self::And(a, b) => a.violation(values) + b.violation(values),
             Self::Or(a, b) => a.violation(values).min(b.violation(values)),
-            _ if self.holds(values) => 0.0,
-            Self::Compare(operator, a, b) if *operator != Comparison::NotEqual => {
-                let (a, b) = (a.evaluate(values), b.evaluate(values));
-                let gap = (a - b).abs() / a.abs().max(b.abs());
-                // Zero is a strict comparison of equals: broken, by the least amount.
-                if gap.is_finite() { gap.max(f64::EPSILON) } else { 1.0 }
-            }
-            _ => 1.0,
+            Self::Compare(operator, a, b) => operator.gap(a.evaluate(values), b.evaluate(values)),
+            _ => f64::from(u8::from(!self.holds(values))),
         }
     }
 
@@ -310,5 +304,15 @@ impl Comparison {
             Self::Equal => a == b,
             Self::NotEqual => a != b && !a.is_nan() && !b.is_nan(),
         }
+    }
+
+    /// How far the numbers are from comparing so, relative to the larger one.
+    pub(super) fn gap(self, a: f64, b: f64) -> f64 {
+        if self.holds(a, b) {
+            return 0.0;
+        }
+        let gap = (a - b).abs() / a.abs().max(b.abs());
+        // Zero is a strict comparison of equals: broken, by the least amount.
+        if self != Self::NotEqual && gap.is_finite() { gap.max(f64::EPSILON) } else { 1.0 }
     }
 }
