@@ -107,7 +107,7 @@ where
 }
 
 fn genetic(space: &Space, population: usize, seed: u64) -> Genetic<&Space> {
-    Genetic::new(space, GeneticOptions { population, seed }).unwrap()
+    Genetic::new(space, GeneticOptions { population, seed, ..GeneticOptions::default() }).unwrap()
 }
 
 fn spaces() -> impl Strategy<Value = Space> {
@@ -219,7 +219,7 @@ fn spaces_that_cannot_be_searched_are_named() {
             assert!(matches!(&error, Error::Configuration(text) if text.contains(words)), "{error}");
         }
     }
-    let error = Genetic::new(&Space::free(&[2]), GeneticOptions { population: 0, seed: 0 }).map(|_| ());
+    let error = Genetic::new(&Space::free(&[2]), GeneticOptions { population: 0, ..GeneticOptions::default() }).map(|_| ());
     assert!(matches!(error, Err(Error::Configuration(text)) if text.contains("population")));
 }
 

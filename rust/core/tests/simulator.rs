@@ -61,7 +61,7 @@ fn the_violation_grows_with_what_is_missing_and_is_zero_where_nothing_is() {
             let (violation, score) =
                 (simulator.violation(design), simulator.score_one(design).expect("in range"));
             let Some(rejection) = score.rejection else {
-                assert_eq!(violation, 0.0);
+                assert!(violation.abs() <= 0.0, "{violation}");
                 continue;
             };
             let (after, place) = match rejection.check {

@@ -45,8 +45,9 @@ where
         "genetic" => {
             let default = GeneticOptions::default();
             let population = given.count("population", default.population)?;
+            let islands = given.count("islands", default.islands)?;
             given.end()?;
-            Box::new(Genetic::new(domain, GeneticOptions { population, seed })?)
+            Box::new(Genetic::new(domain, GeneticOptions { population, islands, seed })?)
         }
         "firefly" => {
             let default = FireflyOptions::default();

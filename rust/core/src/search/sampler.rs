@@ -7,6 +7,8 @@ use crate::error::{Error, Infeasible};
 
 /// Spaces up to this size are enumerated once rejection has cost as much.
 const ENUMERABLE: u128 = 1 << 20;
+/// Designs drawn at a time, to be looked at together.
+const BLOCK: usize = 256;
 /// Draws in a row whose rejection shows that drawing on is no use.
 pub(super) const PATIENCE: usize = 1 << 20;
 
@@ -20,6 +22,9 @@ pub(super) struct Sampler {
     dry: bool,
     misses: Misses,
     design: Vec<u16>,
+    /// Designs drawn and not looked at yet, the next one last, with their known violations.
+    drawn: Vec<u16>,
+    violations: Vec<f64>,
 }
 
 /// Candidates that were no use, and the one that came nearest to meeting the constraints.
@@ -54,7 +59,16 @@ impl Misses {
 
 impl Sampler {
     pub fn new(random: Stream, size: u128, width: usize) -> Self {
-        Self { random, size, rest: None, dry: false, misses: Misses::default(), design: vec![0; width] }
+        Self {
+            random,
+            size,
+            rest: None,
+            dry: false,
+            misses: Misses::default(),
+            design: vec![0; width],
+            drawn: Vec::new(),
+            violations: Vec::new(),
+        }
     }
 
     /// Adds up to `n` designs to the batch, rejecting at most `patience`, and returns how many.
@@ -78,9 +92,8 @@ impl Sampler {
                 found += usize::from(ledger.admit(domain.index_of(&self.design), &self.design));
                 continue;
             }
-            variation.draw(&mut self.random, &mut self.design);
-            let violation = known_violation(domain, &self.design);
-            if violation == 0.0 && ledger.admit(domain.index_of(&self.design), &self.design) {
+            let violation = self.draw(domain, variation);
+            if violation <= 0.0 && ledger.admit(domain.index_of(&self.design), &self.design) {
                 found += 1;
                 continue;
             }
@@ -94,6 +107,22 @@ impl Sampler {
             }
         }
         found
+    }
+
+    /// Draws the next design, and returns its known violation.
+    fn draw<D: Domain>(&mut self, domain: &D, variation: &Variation) -> f64 {
+        let width = self.design.len();
+        if self.violations.is_empty() {
+            self.drawn.resize(BLOCK * width, 0);
+            for design in self.drawn.chunks_exact_mut(width) {
+                variation.draw(&mut self.random, design);
+            }
+            self.violations.resize(BLOCK, 0.0);
+            domain.violations(&self.drawn, &mut self.violations);
+        }
+        let violation = self.violations.pop().unwrap_or(f64::INFINITY);
+        self.design.copy_from_slice(&self.drawn[self.violations.len() * width..][..width]);
+        if violation.is_nan() { f64::INFINITY } else { violation.max(0.0) }
     }
 
     /// Whether drawing on is no use.

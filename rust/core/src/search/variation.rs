@@ -52,6 +52,17 @@ impl Variation {
         }
     }
 
+    /// Takes each parameter from the other parent with even chances.
+    pub fn cross_into(random: &mut Stream, father: &[u16], child: &mut [u16]) {
+        for (child, father) in child.chunks_mut(64).zip(father.chunks(64)) {
+            let mut mask = random.next_u64();
+            for (rank, &other) in child.iter_mut().zip(father) {
+                *rank = if mask & 1 == 1 { *rank } else { other };
+                mask >>= 1;
+            }
+        }
+    }
+
     /// Changes as many parameters as mutate at a rate of 1/d, drawn with replacement.
     pub fn mutate(&self, random: &mut Stream, design: &mut [u16]) {
         let chance = random.next_u64();
@@ -77,6 +88,77 @@ impl Variation {
             other + usize::from(other >= rank)
         };
         design[parameter] = changed as u16;
+    }
+}
+
+/// Designs looked at for the steps that lessen violations.
+const SAMPLES: usize = 32;
+
+/// Changes of one parameter that lessen the violation of some designs: what can bring a design within limits.
+#[derive(Debug)]
+pub(super) struct Steps {
+    /// Parameter, its number of values, and whether the step is up; none where any other rank is as near.
+    steps: Vec<(usize, u16, Option<bool>)>,
+}
+
+impl Steps {
+    /// The steps that lessen the violation of some random design without ending it, which shows that it is graded.
+    pub fn new<D: Domain>(domain: &D, variation: &Variation, random: &mut Stream) -> Self {
+        let mut steps = Vec::new();
+        for &parameter in &variation.free {
+            let last = (variation.cardinalities[parameter] - 1) as u16;
+            if variation.ordinal[parameter] {
+                steps.extend([(parameter, last, Some(false)), (parameter, last, Some(true))]);
+            } else {
+                steps.push((parameter, last, None));
+            }
+        }
+        let all = Self { steps };
+        let width = variation.cardinalities.len();
+        let mut design = vec![0; width];
+        let (mut designs, mut violations) = (Vec::new(), vec![0.0; all.steps.len() + 1]);
+        let mut useful = vec![false; all.steps.len()];
+        for _ in 0..SAMPLES {
+            variation.draw(random, &mut design);
+            designs.clear();
+            designs.extend_from_slice(&design);
+            for &step in &all.steps {
+                let before = designs.len();
+                designs.extend_from_slice(&design);
+                Self::apply(step, random, &mut designs[before..]);
+            }
+            domain.violations(&designs, &mut violations);
+            for (useful, &violation) in useful.iter_mut().zip(&violations[1..]) {
+                *useful |= violation > 0.0 && violation < violations[0];
+            }
+        }
+        let useful = all.steps.into_iter().zip(useful).filter(|(_, useful)| *useful);
+        Self { steps: useful.map(|(step, _)| step).collect() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Takes one of the steps, where there is one and the design is not at the end of the parameter's values;
+    /// returns the parameter with its rank before.
+    pub fn take(&self, random: &mut Stream, design: &mut [u16]) -> (usize, u16) {
+        let step = self.steps[below(random, self.steps.len())];
+        let before = design[step.0];
+        Self::apply(step, random, design);
+        (step.0, before)
+    }
+
+    fn apply((parameter, last, up): (usize, u16, Option<bool>), random: &mut Stream, design: &mut [u16]) {
+        let rank = &mut design[parameter];
+        *rank = match up {
+            Some(true) => last.min(rank.saturating_add(1)),
+            Some(false) => rank.saturating_sub(1),
+            None => {
+                let other = below(random, usize::from(last)) as u16;
+                other + u16::from(other >= *rank)
+            }
+        };
     }
 }
 

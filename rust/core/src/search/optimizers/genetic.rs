@@ -1,55 +1,75 @@
 //! A genetic algorithm that scores no design twice: the default search.
 
+use std::collections::VecDeque;
+
+use rand::Rng;
 use rayon::prelude::*;
 
 use crate::search::descent::descend;
 use crate::search::ledger::Ledger;
 use crate::search::sampler::{Misses, PATIENCE, Sampler};
-use crate::search::variation::Variation;
-use crate::search::{Domain, Merit, Optimizer, Scored, Stream, below, known_violation, size_of, stream};
+use crate::search::variation::{Steps, Variation};
+use crate::search::{Domain, Merit, Optimizer, Scored, Stream, below, size_of, stream};
 use crate::{Error, Result};
 
 /// Children bred from one random stream.
 const CHUNK: usize = 256;
-/// Candidates bred in one try for a child.
-const ATTEMPTS: usize = 32;
+/// Pairs of parents tried for a child.
+const ATTEMPTS: u8 = 32;
 /// Mutations of a child that was visited before it is dropped for one of other parents.
-const SHIFTS: usize = 4;
+const SHIFTS: u8 = 4;
+/// Share of the children that have two parents, as a fraction: where parameters interact by three or more, copies
+/// with mutations serve as well.
+const CROSSED: (usize, usize) = (3, 4);
+/// Steps tried to bring a child within the constraints: on average two of three are taken back, and limits far from
+/// the parents' take several.
+const REPAIRS: u8 = 16;
+/// Times that twins are bred once more before random designs take their place.
+const ROUNDS: u64 = 4;
 /// Random designs drawn to replace a child that could not be bred.
 const DRAWS: usize = 64;
 /// Random designs that a search can start from; with fewer, the rest of the first batch comes from the
 /// descent.
 const FOUNDERS: usize = 64;
-/// Populations' worth of designs without a better one after which the search starts over.
-const STALL: usize = 40;
-/// Stream numbers past all chunks: for children bred once more, and for the descent.
-const REPAIR: u64 = u64::MAX;
-const DESCENT: u64 = u64::MAX - 1;
+/// Populations' worth of designs, and batches, without a better one after which an island starts over.
+const STALL: usize = 80;
+const STALL_BATCHES: usize = 5;
+/// Batches between migrations.
+const MIGRATION: u64 = 10;
+/// Stream numbers past all chunks: for the descent, and for children bred once more.
+const DESCENT: u64 = u64::MAX;
+const REPAIR: u64 = u64::MAX - ROUNDS;
 
 /// How a [`Genetic`] search runs.
 #[derive(Debug, Clone)]
 pub struct GeneticOptions {
-    /// Number of designs that live on from batch to batch, at least 1.
+    /// Number of designs that live on from batch to batch on each island, at least 1.
     pub population: usize,
+    /// Populations that evolve by themselves but for the best designs, which migrate; at least 1.
+    pub islands: usize,
     /// The same seed asks for the same designs.
     pub seed: u64,
 }
 
 impl Default for GeneticOptions {
     fn default() -> Self {
-        Self { population: 512, seed: 0 }
+        Self { population: 64, islands: 1, seed: 0 }
     }
 }
 
 /// A (mu + lambda) genetic algorithm in which every batch asked for is a generation.
 ///
-/// The first batches are random, until they fill the population. From then on each design has two parents,
-/// each the better of two drawn from the population; takes each rank from either; and mutates at a rate of
-/// 1/d, half of the mutations being steps to a neighbouring rank. A child that was visited before mutates on;
-/// one with a known violation is bred anew. The best `population` of old and new designs live on; newer ones
-/// win ties, so that the search drifts across plateaus. After 40 populations' worth of designs without a
-/// better one the search starts over from random designs: it leaves local optima that way, and what was
-/// visited stays so.
+/// The first batch is random. From then on each design has two parents, each the better of two drawn from the
+/// population; takes each rank from either (three of four children) or is a copy of one; and mutates at a rate of
+/// 1/d, half of the mutations being steps to a neighbouring rank. A child that breaks known constraints or limits is
+/// moved towards them by steps of single ranks, those kept that lessen its violation, so that a mutation that
+/// takes up area is paid for elsewhere; a child that was visited before mutates on. The best `population` of old and
+/// new designs live on, of designs that tie only the newest while there are others: plateaus do not fill the
+/// population. After 80 populations' worth of designs (and 5 batches) without a better one the population starts
+/// over from random designs: it leaves local optima that way, and what was visited stays so.
+///
+/// With several islands a batch is divided among as many populations, no design being handed out to two; every 10
+/// batches the best design of each takes the place of the worst of the next.
 ///
 /// Where random draws find next to nothing (tight limits), the first designs come from an evolution on the
 /// known violation alone; spaces of up to 2^20 designs are enumerated instead, and exhausted exactly.
@@ -58,41 +78,141 @@ pub struct Genetic<D> {
     domain: D,
     options: GeneticOptions,
     variation: Variation,
+    /// Steps that lessen violations.
+    steps: Steps,
     sampler: Sampler,
     ledger: Ledger,
-    /// The population's ranks, row by row, and merits.
+    islands: Vec<Island>,
+    /// For each batch out, the islands' parts of it.
+    parts: VecDeque<Vec<Part>>,
+    generation: u64,
+}
+
+/// A population.
+#[derive(Debug)]
+struct Island {
+    /// Ranks, row by row, the best design first, and merits.
     ranks: Vec<u16>,
     merits: Vec<Merit>,
-    /// Whether batches are still random.
+    /// Whether all merits differ.
+    distinct: bool,
+    /// Whether designs are still random.
     founding: bool,
-    generation: u64,
-    /// The best merit since the search last started over, and the designs told since.
+    /// The best merit since the island last started over, and the designs and batches told since that came.
     peak: Merit,
-    stalled: usize,
+    stalled: (usize, usize),
+    /// How often it started over.
+    epoch: usize,
+}
+
+/// An island's part of a batch.
+#[derive(Debug)]
+struct Part {
+    /// Row after the last.
+    end: usize,
+    /// What the island's epoch was: designs of one that is over join no later population.
+    epoch: usize,
+}
+
+/// A child in the making.
+#[derive(Debug, Clone)]
+struct Lane {
+    /// Row of the child in its brood.
+    row: usize,
+    /// What is done to it next, or was done last.
+    stage: Stage,
+    attempts: u8,
+    shifts: u8,
+    repairs: u8,
+    /// Its violation, but for the last step.
+    violation: f64,
+    /// The parameter of the last step with its rank before.
+    before: (usize, u16),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stage {
+    /// Bred from two parents.
+    Breed,
+    /// Changed in one parameter, because it was visited.
+    Shift,
+    /// Moved by a step, because it violates constraints.
+    Step,
+}
+
+impl Island {
+    fn new(epoch: usize) -> Self {
+        Self {
+            ranks: Vec::new(),
+            merits: Vec::new(),
+            distinct: false,
+            founding: true,
+            peak: Merit::WORST,
+            stalled: (0, 0),
+            epoch,
+        }
+    }
+
+    fn parent<'a>(&'a self, random: &mut Stream, width: usize) -> &'a [u16] {
+        // Half a random number for each draw: no population has 2^32 designs. The better of both comes first.
+        let (word, n) = (random.next_u64(), self.merits.len() as u64);
+        let draw = |half: u64| (half * n >> 32) as usize;
+        let winner = draw(word >> 32).min(draw(word & 0xffff_ffff));
+        &self.ranks[winner * width..][..width]
+    }
+
+    /// Keeps the best of the population and new designs, of those that tie the newest before any other.
+    fn select(&mut self, mu: usize, new: &[Merit], ranks: &[u16], width: usize) {
+        let old = self.merits.len();
+        let full = old == mu && self.distinct;
+        let worst = self.merits.last().copied().filter(|_| full).unwrap_or(Merit::WORST);
+        // The new ones first, so that they come first among ties. A full population of merits that all differ
+        // has no place for what is worse than its worst.
+        let new_keys = new.iter().zip(0..).filter(|&(&merit, _)| !full || merit <= worst);
+        let mut keys: Vec<(Merit, usize)> = new_keys.map(|(&merit, row)| (merit, row)).collect();
+        if keys.is_empty() {
+            return;
+        }
+        keys.extend(self.merits.iter().zip(new.len()..).map(|(&merit, slot)| (merit, slot)));
+        keys.sort_by_key(|&(merit, _)| merit);
+        let first = |position: usize| position == 0 || keys[position - 1].0 != keys[position].0;
+        let mut kept: Vec<usize> = (0..keys.len()).filter(|&position| first(position)).take(mu).collect();
+        self.distinct = kept.len() == mu.min(keys.len());
+        if !self.distinct {
+            let missing = mu.min(keys.len()) - kept.len();
+            kept.extend((0..keys.len()).filter(|&position| !first(position)).take(missing));
+            kept.sort_unstable();
+        }
+        let mut survivors = Vec::with_capacity(kept.len() * width);
+        self.merits.clear();
+        for position in kept {
+            let (merit, place) = keys[position];
+            self.merits.push(merit);
+            survivors.extend_from_slice(if place < new.len() {
+                &ranks[place * width..][..width]
+            } else {
+                &self.ranks[(place - new.len()) * width..][..width]
+            });
+        }
+        self.ranks = survivors;
+    }
 }
 
 impl<D: Domain> Genetic<D> {
     /// A search of `domain`.
     pub fn new(domain: D, options: GeneticOptions) -> Result<Self> {
-        if options.population == 0 {
-            return Err(Error::Configuration("a population of 0 was given; it must be at least 1".into()));
+        for (name, count) in [("a population", options.population), ("a number of islands", options.islands)] {
+            if count == 0 {
+                return Err(Error::Configuration(format!("{name} of 0 was given; it must be at least 1")));
+            }
         }
         let size = size_of(&domain)?;
         let variation = Variation::new(&domain);
+        let steps = Steps::new(&domain, &variation, &mut stream(options.seed, 0, 1));
         let sampler = Sampler::new(stream(options.seed, 0, 0), size, domain.cardinalities().len());
-        Ok(Self {
-            domain,
-            options,
-            variation,
-            sampler,
-            ledger: Ledger::new(1),
-            ranks: Vec::new(),
-            merits: Vec::new(),
-            founding: true,
-            generation: 0,
-            peak: Merit::WORST,
-            stalled: 0,
-        })
+        let islands = (0..options.islands).map(|_| Island::new(0)).collect();
+        let (ledger, parts) = (Ledger::new(1), VecDeque::new());
+        Ok(Self { domain, options, variation, steps, sampler, ledger, islands, parts, generation: 0 })
     }
 
     /// Fills the batch up to `n` with random designs, where enough can be found.
@@ -105,96 +225,131 @@ impl<D: Domain> Genetic<D> {
     fn descend(&mut self, n: usize) -> Misses {
         let mut random = stream(self.options.seed, self.generation, DESCENT);
         let missing = n - self.ledger.indices.len();
-        descend(&self.domain, &self.variation, &mut random, &self.ranks, missing, &mut self.ledger)
+        let start = self.islands.first().map_or(&[][..], |island| &island.ranks);
+        descend(&self.domain, &self.variation, &mut random, start, missing, &mut self.ledger)
     }
 
-    /// Fills the batch up to `n` with children, as far as those can be bred.
-    fn breed(&mut self, n: usize) {
+    /// Adds up to `n` children of an island to the batch.
+    fn breed(&mut self, island: usize, n: usize) {
         let width = self.domain.cardinalities().len();
-        let missing = n - self.ledger.indices.len();
-        let mut brood = vec![0; missing * width];
-        let mut indices = vec![None; missing];
-        let breed = |chunk: usize, brood: &mut [u16], indices: &mut [Option<u64>]| {
-            let mut random = stream(self.options.seed, self.generation, chunk as u64);
-            for (child, index) in brood.chunks_mut(width).zip(indices) {
-                *index = self.child(&mut random, child);
-            }
+        let key = |stage: u64| (island as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(stage);
+        let brood = |stage: u64, n: usize| {
+            let mut random = stream(self.options.seed, self.generation, key(stage));
+            self.brood(&mut random, &self.islands[island], n)
         };
-        if missing <= CHUNK {
-            breed(0, &mut brood, &mut indices);
+        let sizes = (0..n.div_ceil(CHUNK)).map(|chunk| CHUNK.min(n - chunk * CHUNK));
+        let sizes: Vec<usize> = sizes.collect();
+        let broods: Vec<_> = if sizes.len() > 1 {
+            sizes.par_iter().enumerate().map(|(chunk, &n)| brood(chunk as u64, n)).collect()
         } else {
-            let chunks = brood.par_chunks_mut(CHUNK * width).zip(indices.par_chunks_mut(CHUNK));
-            chunks.enumerate().for_each(|(chunk, (brood, indices))| breed(chunk, brood, indices));
-        }
-        // In order, so that of twins the first stays. The other, like a child that could not be bred, is bred
-        // once more, now in view of its siblings, and else replaced by a random design.
-        let mut random = stream(self.options.seed, self.generation, REPAIR);
-        for (child, index) in brood.chunks_mut(width).zip(indices) {
-            let admitted = index.is_some_and(|index| self.ledger.admit(index, child))
-                || self.child(&mut random, child).is_some_and(|index| self.ledger.admit(index, child));
-            if !admitted {
-                self.sampler.fill(&self.domain, &self.variation, 1, DRAWS, &mut self.ledger);
-            }
-        }
-    }
-
-    /// Breeds one unvisited child with no known violation, and returns its index.
-    fn child(&self, random: &mut Stream, child: &mut [u16]) -> Option<u64> {
-        let width = child.len();
-        let parent = |random: &mut Stream| {
-            let (a, b) = (below(random, self.merits.len()), below(random, self.merits.len()));
-            let winner = if self.merits[b] < self.merits[a] { b } else { a };
-            &self.ranks[winner * width..][..width]
+            sizes.iter().map(|&n| brood(0, n)).collect()
         };
-        let mut shifts = SHIFTS;
-        for _ in 0..ATTEMPTS {
-            if shifts == SHIFTS {
-                let (mother, father) = (parent(random), parent(random));
-                Variation::cross(random, mother, father, child);
-                self.variation.mutate(random, child);
-                shifts = 0;
-            } else {
-                self.variation.change_one(random, child);
-                shifts += 1;
-            }
-            let index = self.domain.index_of(child);
-            if self.ledger.visited.contains(&index) {
-                continue;
-            }
-            if known_violation(&self.domain, child) == 0.0 {
-                return Some(index);
-            }
-            shifts = SHIFTS;
+        // In order, so that of twins the first stays. The others, like children that could not be bred, are bred
+        // once more, now in view of their siblings, and else replaced by random designs.
+        let mut missing = n;
+        let admit = |ledger: &mut Ledger, (ranks, indices): (Vec<u16>, Vec<Option<u64>>)| {
+            let children = ranks.chunks_exact(width).zip(indices);
+            children.filter(|&(child, index)| index.is_some_and(|index| ledger.admit(index, child))).count()
+        };
+        for one in broods {
+            missing -= admit(&mut self.ledger, one);
         }
-        None
+        for round in 0..ROUNDS {
+            if missing == 0 {
+                return;
+            }
+            let mut random = stream(self.options.seed, self.generation, key(REPAIR + round));
+            let one = self.brood(&mut random, &self.islands[island], missing.min(CHUNK));
+            missing -= admit(&mut self.ledger, one);
+        }
+        for _ in 0..missing {
+            self.sampler.fill(&self.domain, &self.variation, 1, DRAWS, &mut self.ledger);
+        }
     }
 
-    /// Keeps the best of the population and the batch.
-    fn select(&mut self) {
-        let (mu, width) = (self.options.population, self.domain.cardinalities().len());
-        let (old, new) = (self.merits.len(), self.ledger.merits.len());
-        // Ties go to the batch, and within it to the first, by a number that makes every key distinct.
-        let key = |merit: Merit, order: usize| (merit, order);
-        let mut keys: Vec<_> = (0..old).map(|slot| key(self.merits[slot], new + slot)).collect();
-        keys.extend((0..new).map(|row| key(self.ledger.merits[row], row)));
-        let worst =
-            if keys.len() > mu { *keys.select_nth_unstable(mu - 1).1 } else { (Merit::WORST, usize::MAX) };
-        let mut slot = 0;
-        for row in 0..new {
-            if key(self.ledger.merits[row], row) > worst {
-                continue;
+    /// Breeds `n` children without a known violation, none visited; those that could not be bred have no index.
+    fn brood(&self, random: &mut Stream, island: &Island, n: usize) -> (Vec<u16>, Vec<Option<u64>>) {
+        let width = self.domain.cardinalities().len();
+        let (mut brood, mut indices) = (vec![0; n * width], vec![None; n]);
+        let lane = |row| Lane {
+            row,
+            stage: Stage::Breed,
+            attempts: 0,
+            shifts: 0,
+            repairs: 0,
+            violation: 0.0,
+            before: (0, 0),
+        };
+        let mut lanes: Vec<Lane> = (0..n).map(lane).collect();
+        let (mut candidates, mut violations) = (Vec::new(), vec![0.0; n]);
+        // Every lane changes its child, then all are looked at together; those that are through leave.
+        while !lanes.is_empty() {
+            for lane in &mut lanes {
+                let child = &mut brood[lane.row * width..][..width];
+                match lane.stage {
+                    Stage::Breed => {
+                        child.copy_from_slice(island.parent(random, width));
+                        if below(random, CROSSED.1) < CROSSED.0 {
+                            Variation::cross_into(random, island.parent(random, width), child);
+                        }
+                        self.variation.mutate(random, child);
+                        (lane.shifts, lane.repairs) = (0, 0);
+                        lane.attempts += 1;
+                    }
+                    Stage::Shift => self.variation.change_one(random, child),
+                    Stage::Step => lane.before = self.steps.take(random, child),
+                }
             }
-            let ranks = &self.ledger.ranks[row * width..][..width];
-            while slot < old && key(self.merits[slot], new + slot) <= worst {
-                slot += 1;
-            }
-            if slot < old {
-                self.merits[slot] = self.ledger.merits[row];
-                self.ranks[slot * width..][..width].copy_from_slice(ranks);
-                slot += 1;
+            let known = if lanes.len() == n {
+                &brood
             } else {
-                self.merits.push(self.ledger.merits[row]);
-                self.ranks.extend_from_slice(ranks);
+                candidates.clear();
+                for lane in &lanes {
+                    candidates.extend_from_slice(&brood[lane.row * width..][..width]);
+                }
+                &candidates
+            };
+            self.domain.violations(known, &mut violations[..lanes.len()]);
+            let mut position = 0;
+            lanes.retain_mut(|lane| {
+                let violation = violations[position];
+                position += 1;
+                let child = &mut brood[lane.row * width..][..width];
+                if violation <= 0.0 {
+                    let index = self.domain.index_of(child);
+                    if !self.ledger.visited.contains(&index) {
+                        indices[lane.row] = Some(index);
+                        return false;
+                    }
+                    lane.stage = if lane.shifts < SHIFTS { Stage::Shift } else { Stage::Breed };
+                    lane.shifts += 1;
+                } else {
+                    if lane.stage != Stage::Step || violation < lane.violation {
+                        lane.violation = violation;
+                    } else {
+                        child[lane.before.0] = lane.before.1;
+                    }
+                    let again = lane.repairs < REPAIRS && !self.steps.is_empty();
+                    lane.stage = if again { Stage::Step } else { Stage::Breed };
+                    lane.repairs += 1;
+                }
+                lane.stage != Stage::Breed || lane.attempts < ATTEMPTS
+            });
+        }
+        (brood, indices)
+    }
+
+    /// Puts the best design of each island in the place of the worst of the next.
+    fn migrate(&mut self) {
+        let width = self.domain.cardinalities().len();
+        let best = |island: &Island| Some((*island.merits.first()?, island.ranks.get(..width)?.to_vec()));
+        let mut migrants: Vec<_> = self.islands.iter().map(best).collect();
+        migrants.rotate_right(1);
+        for (island, migrant) in self.islands.iter_mut().zip(migrants) {
+            if let Some((merit, ranks)) = migrant
+                && !island.founding
+            {
+                island.select(self.options.population, &[merit], &ranks, width);
             }
         }
     }
@@ -209,14 +364,20 @@ impl<D: Domain + Send> Optimizer for Genetic<D> {
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
         self.ledger.open(&self.domain, n)?;
         self.generation += 1;
-        let mut enough = 1;
-        if self.founding || self.merits.is_empty() {
-            let full = self.draw(n);
-            let designs = self.merits.len() + self.ledger.indices.len();
-            self.founding = full && designs < self.options.population;
-            enough = FOUNDERS.min(n);
-        } else {
-            self.breed(n);
+        let (mut enough, count) = (1, self.islands.len());
+        let mut parts = Vec::with_capacity(count);
+        for island in 0..count {
+            let end = (n * (island + 1) / count).max(self.ledger.indices.len());
+            if self.islands[island].founding || self.islands[island].merits.is_empty() {
+                let full = self.draw(end);
+                let start = parts.last().map_or(0, |part: &Part| part.end);
+                let designs = self.islands[island].merits.len() + self.ledger.indices.len() - start;
+                self.islands[island].founding = full && designs < self.options.population;
+                enough = FOUNDERS.min(n);
+            } else {
+                self.breed(island, end - self.ledger.indices.len());
+            }
+            parts.push(Part { end: self.ledger.indices.len(), epoch: self.islands[island].epoch });
         }
         if self.sampler.is_exact() {
             self.draw(n);
@@ -230,23 +391,42 @@ impl<D: Domain + Send> Optimizer for Genetic<D> {
         if self.ledger.visited.is_empty() {
             return Err(self.sampler.nothing_found(&self.domain));
         }
-        Ok(self.ledger.issue(ranks))
+        if let Some(last) = parts.last_mut() {
+            last.end = self.ledger.indices.len();
+        }
+        let n = self.ledger.issue(ranks);
+        if n > 0 {
+            self.parts.push_back(parts);
+        }
+        Ok(n)
     }
 
     fn tell(&mut self, scores: &[f64], violations: &[f64]) -> Result<()> {
         self.ledger.close(&self.domain, scores, violations)?;
-        let top = self.ledger.merits.iter().copied().min().unwrap_or(Merit::WORST);
-        if top < self.peak {
-            (self.peak, self.stalled) = (top, 0);
-        } else {
-            self.stalled += scores.len();
+        let (mu, width) = (self.options.population, self.domain.cardinalities().len());
+        let parts = self.parts.pop_front().unwrap_or_default();
+        let mut start = 0;
+        for (island, Part { end, epoch }) in self.islands.iter_mut().zip(parts) {
+            let rows = std::mem::replace(&mut start, end)..end;
+            if epoch != island.epoch {
+                continue;
+            }
+            let new = &self.ledger.merits[rows.clone()];
+            let top = new.iter().copied().min().unwrap_or(Merit::WORST);
+            if top < island.peak {
+                (island.peak, island.stalled) = (top, (0, 0));
+            } else {
+                island.stalled = (island.stalled.0 + new.len(), island.stalled.1 + 1);
+            }
+            let long = island.stalled.0 >= mu.saturating_mul(STALL) && island.stalled.1 >= STALL_BATCHES;
+            if long && !self.sampler.is_dry() {
+                *island = Island::new(epoch + 1);
+            } else {
+                island.select(mu, new, &self.ledger.ranks[rows.start * width..rows.end * width], width);
+            }
         }
-        if self.stalled >= self.options.population.saturating_mul(STALL) && !self.sampler.is_dry() {
-            (self.peak, self.stalled, self.founding) = (Merit::WORST, 0, true);
-            self.merits.clear();
-            self.ranks.clear();
-        } else {
-            self.select();
+        if self.islands.len() > 1 && self.generation.is_multiple_of(MIGRATION) {
+            self.migrate();
         }
         Ok(())
     }
