@@ -77,7 +77,7 @@ impl<D: Domain> Annealing<D> {
             }
         }
         Ok(Self {
-            proposals: Proposals::new(domain, options.seed)?,
+            proposals: Proposals::new(domain, options.seed, 1)?,
             length: options.cycle as f64,
             options,
             chains: Population::default(),

@@ -67,7 +67,7 @@ impl<D: Domain> DifferentialEvolution<D> {
         let ordinal =
             (0..domain.cardinalities().len()).map(|parameter| domain.is_ordinal(parameter)).collect();
         Ok(Self {
-            proposals: Proposals::new(domain, options.seed)?,
+            proposals: Proposals::new(domain, options.seed, 1)?,
             options,
             ordinal,
             population: Population::default(),

@@ -103,7 +103,7 @@ impl<D: Domain> Firefly<D> {
         let ordinal: Vec<bool> = (0..domain.cardinalities().len()).map(|i| domain.is_ordinal(i)).collect();
         let ordinals = ordinal.iter().filter(|&&ordinal| ordinal).count();
         Ok(Self {
-            proposals: Proposals::new(domain, options.seed)?,
+            proposals: Proposals::new(domain, options.seed, 1)?,
             options,
             size,
             kinds: [ordinals, ordinal.len() - ordinals],

@@ -123,7 +123,7 @@ impl<D: Domain> LocalSearch<D> {
                 return Err(improper(name, value, "at least 1"));
             }
         }
-        let proposals = Proposals::new(domain, options.seed)?;
+        let proposals = Proposals::new(domain, options.seed, 1)?;
         let steps = |(parameter, &cardinality): (usize, &usize)| {
             (1..cardinality).map(move |up| (parameter as u16, up as u16))
         };

@@ -6,7 +6,6 @@ mod firefly;
 mod genetic;
 mod local_search;
 mod nsga2;
-mod offspring;
 mod proposals;
 mod quality_diversity;
 mod random;

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::offspring::{Offspring, Parents};
+use super::proposals::{Parents, Proposals};
 use crate::search::pareto::{Front, check_objectives, crowding_distances, non_dominated_sort};
 use crate::search::{Domain, Found, Optimizer, Scored, Stream, below, effective_violation};
 use crate::{Error, Result};
@@ -45,7 +45,7 @@ impl Default for Nsga2Options {
 /// known violation alone; spaces of up to 2^20 designs are enumerated instead, and exhausted exactly.
 #[derive(Debug)]
 pub struct Nsga2<D> {
-    offspring: Offspring<D>,
+    proposals: Proposals<D>,
     options: Nsga2Options,
     population: Population,
     front: Front,
@@ -72,7 +72,7 @@ impl<D: Domain> Nsga2<D> {
         check_objectives(options.objectives)?;
         let width = domain.cardinalities().len();
         Ok(Self {
-            offspring: Offspring::new(domain, options.seed, options.objectives)?,
+            proposals: Proposals::new(domain, options.seed, options.objectives)?,
             front: Front::new(options.objectives, width)?,
             options,
             population: Population::default(),
@@ -129,7 +129,7 @@ impl<D: Domain + Send> Optimizer for Nsga2<D> {
     }
 
     fn ask_ahead(&mut self) -> bool {
-        self.offspring.ledger.ahead = 1;
+        self.proposals.ledger.ahead = 1;
         true
     }
 
@@ -148,12 +148,12 @@ impl<D: Domain + Send> Optimizer for Nsga2<D> {
             Parents::Two(parent(), parent())
         };
         let founding = self.told < self.options.population || population.violations.is_empty();
-        self.offspring.ask(n, ranks, &population.ranks, (!founding).then_some(parents))
+        self.proposals.ask_children(n, ranks, &population.ranks, (!founding).then_some(parents))
     }
 
     fn tell(&mut self, scores: &[f64], violations: &[f64]) -> Result<()> {
-        self.offspring.ledger.close(&self.offspring.domain, scores, violations)?;
-        let (objectives, ledger) = (self.options.objectives, &self.offspring.ledger);
+        self.proposals.ledger.close(&self.proposals.domain, scores, violations)?;
+        let (objectives, ledger) = (self.options.objectives, &self.proposals.ledger);
         let designs = ledger.ranks.chunks_exact(self.front.width()).zip(&ledger.indices);
         let mut changed = false;
         for ((scores, &violation), (ranks, &index)) in
@@ -179,11 +179,11 @@ impl<D: Domain + Send> Optimizer for Nsga2<D> {
     }
 
     fn start_with(&mut self, designs: &[u16]) -> Result<usize> {
-        self.offspring.ledger.start_with(&self.offspring.domain, designs)
+        self.proposals.ledger.start_with(&self.proposals.domain, designs)
     }
 
     fn best(&self) -> Option<&Scored> {
-        self.offspring.ledger.best()
+        self.proposals.ledger.best()
     }
 
     fn found(&self) -> Vec<Found> {

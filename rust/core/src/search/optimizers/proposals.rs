@@ -25,6 +25,14 @@ const DESCENT: u64 = u64::MAX - 1;
 const PLAN: u64 = u64::MAX - 2;
 const DECISION: u64 = u64::MAX - 3;
 
+/// Who a child comes from.
+pub(super) enum Parents<'a> {
+    /// It differs from this design in one parameter.
+    One(&'a [u16]),
+    /// It has each rank from either, and mutates.
+    Two(&'a [u16], &'a [u16]),
+}
+
 /// Makes batches in which every design knows who proposed it.
 ///
 /// No proposal was visited before or has a known violation. A candidate that was visited changes in one more
@@ -44,14 +52,15 @@ pub(super) struct Proposals<D> {
 }
 
 impl<D: Domain> Proposals<D> {
-    pub fn new(domain: D, seed: u64) -> Result<Self> {
+    /// For scores of `columns` numbers.
+    pub fn new(domain: D, seed: u64, columns: usize) -> Result<Self> {
         let size = size_of(&domain)?;
         let variation = Variation::new(&domain);
         let sampler = Sampler::new(stream(seed, 0, 0), size, domain.cardinalities().len());
         Ok(Self {
             domain,
             variation,
-            ledger: Ledger::new(1),
+            ledger: Ledger::new(columns),
             origins: Vec::new(),
             sampler,
             seed,
@@ -182,6 +191,37 @@ impl<D: Domain> Proposals<D> {
             shifts = SHIFTS;
         }
         None
+    }
+
+    /// A whole batch of up to `n` designs: children of those that `parents` draws or, without it, random ones.
+    /// `start` are designs from which a descent may start.
+    pub fn ask_children<'a, P>(
+        &mut self,
+        n: usize,
+        ranks: &mut Vec<u16>,
+        start: &[u16],
+        parents: Option<P>,
+    ) -> Result<usize>
+    where
+        P: Fn(&mut Stream) -> Parents<'a> + Sync,
+    {
+        let missing = self.open(n)?;
+        let founding = parents.is_none();
+        if let Some(parents) = parents {
+            self.propose(&vec![0; missing], |variation, random, _, _, child| match parents(random) {
+                Parents::One(parent) => {
+                    child.copy_from_slice(parent);
+                    variation.change_one(random, child);
+                }
+                Parents::Two(mother, father) => {
+                    Variation::cross(random, mother, father, child);
+                    variation.mutate(random, child);
+                }
+            });
+        } else {
+            self.draw(missing, None);
+        }
+        self.issue(n, founding, start, ranks)
     }
 
     /// Hands the batch of up to `n` designs out, filled up where that takes another source of designs: an

@@ -1,6 +1,6 @@
 //! A quality-diversity archive: the best design for each combination of two measures.
 
-use super::offspring::{Offspring, Parents};
+use super::proposals::{Parents, Proposals};
 use crate::search::{Domain, Found, Optimizer, Scored, Stream, below, effective_violation};
 use crate::{Error, Result};
 
@@ -67,7 +67,7 @@ struct Elite {
 /// measure 2.
 #[derive(Debug)]
 pub struct QualityDiversity<D> {
-    offspring: Offspring<D>,
+    proposals: Proposals<D>,
     options: QualityDiversityOptions,
     /// Position of each cell's elite.
     cells: Vec<u32>,
@@ -103,7 +103,7 @@ impl<D: Domain> QualityDiversity<D> {
             ))
         })?;
         Ok(Self {
-            offspring: Offspring::new(domain, options.seed, 3)?,
+            proposals: Proposals::new(domain, options.seed, 3)?,
             options,
             cells: vec![NONE; cells],
             elites: Vec::new(),
@@ -155,12 +155,12 @@ impl<D: Domain + Send> Optimizer for QualityDiversity<D> {
     }
 
     fn ask_ahead(&mut self) -> bool {
-        self.offspring.ledger.ahead = 1;
+        self.proposals.ledger.ahead = 1;
         true
     }
 
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
-        let width = self.offspring.domain.cardinalities().len();
+        let width = self.proposals.domain.cardinalities().len();
         let (elites, leaders) = (&self.ranks, &self.leaders);
         let parents = |random: &mut Stream| {
             let mut parent = || {
@@ -173,15 +173,15 @@ impl<D: Domain + Send> Optimizer for QualityDiversity<D> {
             };
             Parents::Two(parent(), parent())
         };
-        self.offspring.ask(n, ranks, &[], (self.told >= FOUNDERS).then_some(parents))
+        self.proposals.ask_children(n, ranks, &[], (self.told >= FOUNDERS).then_some(parents))
     }
 
     fn tell(&mut self, scores: &[f64], violations: &[f64]) -> Result<()> {
-        self.offspring.ledger.close(&self.offspring.domain, scores, violations)?;
-        let width = self.offspring.domain.cardinalities().len();
-        let ranks = std::mem::take(&mut self.offspring.ledger.ranks);
+        self.proposals.ledger.close(&self.proposals.domain, scores, violations)?;
+        let width = self.proposals.domain.cardinalities().len();
+        let ranks = std::mem::take(&mut self.proposals.ledger.ranks);
         for (row, (scores, &violation)) in scores.chunks_exact(3).zip(violations).enumerate() {
-            let (index, ranks) = (self.offspring.ledger.indices[row], &ranks[row * width..][..width]);
+            let (index, ranks) = (self.proposals.ledger.indices[row], &ranks[row * width..][..width]);
             let violation =
                 scores.iter().map(|&score| effective_violation(score, violation)).fold(0.0, f64::max);
             if violation <= 0.0 {
@@ -201,15 +201,15 @@ impl<D: Domain + Send> Optimizer for QualityDiversity<D> {
     }
 
     fn start_with(&mut self, designs: &[u16]) -> Result<usize> {
-        self.offspring.ledger.start_with(&self.offspring.domain, designs)
+        self.proposals.ledger.start_with(&self.proposals.domain, designs)
     }
 
     fn best(&self) -> Option<&Scored> {
-        self.offspring.ledger.best()
+        self.proposals.ledger.best()
     }
 
     fn found(&self) -> Vec<Found> {
-        let width = self.offspring.domain.cardinalities().len();
+        let width = self.proposals.domain.cardinalities().len();
         let found = |&at: &u32| {
             let elite = self.elites.get(at as usize)?;
             let ranks = self.ranks[at as usize * width..][..width].to_vec();
