@@ -1,6 +1,6 @@
 """prime_fast: `search.minimize` with a Python callable, or with the bundled simulator inside Rust.
 
-A method is one of `minimize`'s, or `METHOD:simulator`; one thread.
+A method is one of `minimize`'s, `METHOD/BATCH` for other batches than the default, or `METHOD:simulator`; one thread.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from prime_fast.search import SearchResult, minimize
 
 DISTRIBUTION = "prime-fast"
 OBJECTIVES = (1, 2)
-BATCH = 512
+BATCH, FRONT_BATCH = 512, 256  # what `minimize` takes for a simulator
 
 
 def search(recorder: Recorder, seed: int, method: str) -> None:
     """Run with the default settings of the method."""
     problem = recorder.problem
     name, _, scorer = method.partition(":")
+    name, _, batch = name.partition("/")
+    default = BATCH if problem.objectives == 1 else FRONT_BATCH
     settings: dict[str, Any] = {
         "limits": problem.limits,
         "evaluations": recorder.evaluations,
         "seed": seed,
-        "batch": BATCH,
+        "batch": int(batch or default),
     }
     if problem.objectives == 2:
         settings |= {"method": name or "nsga2", "objective": ["latency_us", "area_mm2"]}

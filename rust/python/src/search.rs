@@ -17,7 +17,7 @@ use pyo3::types::PyDict;
 use crate::arrays::{Ranks, matrix};
 use crate::error::{configuration, data, raise};
 use crate::scorer::{Call, Failure};
-use crate::simulator::{Simulator, install, pool};
+use crate::simulator::{Simulator, pool};
 use crate::space::DesignSpace;
 
 /// Signals are looked for this often.
@@ -267,8 +267,18 @@ impl Search {
             let mut inner = self.lock()?;
             let session: &mut Inner = &mut inner;
             let stepped = py.detach(|| match &mut simulation {
+                // Steps on a thread of the pool: to hand each of their parts over would take longer than these.
                 Some(simulation) => {
-                    install(pool.as_ref(), || run.step(session, simulation, &stop)).map_err(Failure::Core)
+                    let mut steps = || loop {
+                        let stepped = run.step(session, simulation, &stop);
+                        if callback.is_some() || !matches!(stepped, Ok(None)) || looked.elapsed() >= SIGNALS {
+                            return stepped.map_err(Failure::Core);
+                        }
+                    };
+                    match &pool {
+                        Some(pool) => pool.install(steps),
+                        None => rayon::scope(|_| steps()),
+                    }
                 }
                 // On this thread, where Python takes its signals.
                 None => run.step(session, &mut call, &stop),

@@ -90,6 +90,10 @@ impl Ledger {
         }
         self.ranks.clear();
         self.indices.clear();
+        if self.visited.capacity() < self.visited.len() + n {
+            // Grown by more than twice: what was entered is entered again each time.
+            self.visited.reserve(2 * self.visited.len() + n);
+        }
         let width = domain.cardinalities().len();
         while self.indices.len() < n && !self.seeds.is_empty() {
             let design = self.seeds.split_off(self.seeds.len() - width);

@@ -142,11 +142,11 @@ impl Steps {
 
     /// Takes one of the steps, where there is one and the design is not at the end of the parameter's values;
     /// returns the parameter with its rank before.
-    pub fn take(&self, random: &mut Stream, design: &mut [u16]) -> (usize, u16) {
+    pub fn take(&self, random: &mut Stream, design: &mut [u16]) -> (u32, u16) {
         let step = self.steps[below(random, self.steps.len())];
         let before = design[step.0];
         Self::apply(step, random, design);
-        (step.0, before)
+        (step.0 as u32, before)
     }
 
     fn apply((parameter, last, up): (usize, u16, Option<bool>), random: &mut Stream, design: &mut [u16]) {

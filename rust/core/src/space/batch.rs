@@ -1,77 +1,57 @@
 //! Metrics and constraints of many designs at once: each operation of an expression runs over all of them, with
 //! the same rounding as for one design.
 
-use std::borrow::Cow;
-
 use super::expression::{Arithmetic, Condition, Function, Number};
 use super::{DesignSpace, Rank, Table, excess};
+
+/// Designs that an operation runs over at a time: enough to hide what it costs to come to the operation.
+const BLOCK: usize = 32;
 
 /// Designs, rows of ranks within range, with the metrics worked out so far.
 pub struct Batch<'a, R> {
     space: &'a DesignSpace,
-    ranks: &'a [R],
-    metrics: Vec<Vec<f64>>,
-}
-
-/// Values of an expression.
-enum Column<'a> {
-    /// The same for every design.
-    Same(f64),
-    /// One for each.
-    Each(Cow<'a, [f64]>),
-}
-
-impl Column<'_> {
-    fn get(&self, design: usize) -> f64 {
-        match self {
-            Self::Same(value) => *value,
-            Self::Each(values) => values[design],
-        }
-    }
-
-    fn map(self, f: impl Fn(f64) -> f64) -> Self {
-        match self {
-            Self::Same(value) => Self::Same(f(value)),
-            Self::Each(values) => {
-                let mut values = values.into_owned();
-                for value in &mut values {
-                    *value = f(*value);
-                }
-                Self::Each(values.into())
-            }
-        }
-    }
-
-    fn zip(self, other: Self, f: impl Fn(f64, f64) -> f64) -> Self {
-        match (self, other) {
-            (Self::Same(a), other) => other.map(|b| f(a, b)),
-            (one, Self::Same(b)) => one.map(|a| f(a, b)),
-            (Self::Each(a), Self::Each(b)) => {
-                let mut values = a.into_owned();
-                for (a, &b) in values.iter_mut().zip(&*b) {
-                    *a = f(*a, b);
-                }
-                Self::Each(values.into())
-            }
-        }
-    }
+    /// Ranks of the first block, parameter by parameter, then of the next; beyond the last design 0.
+    columns: Vec<[R; BLOCK]>,
+    designs: usize,
+    /// Values of the first metric, block by block, then of the next.
+    metrics: Vec<[f64; BLOCK]>,
+    /// Whether a metric is worked out, a bit each.
+    known: u64,
 }
 
 impl<'a, R: Rank> Batch<'a, R> {
     /// `ranks` are whole rows of ranks within range.
     #[must_use]
-    pub fn new(space: &'a DesignSpace, ranks: &'a [R]) -> Self {
-        Self { space, ranks, metrics: vec![Vec::new(); space.metrics.len()] }
+    pub fn new(space: &'a DesignSpace, ranks: &[R]) -> Self {
+        let dimensions = space.dimensions();
+        let designs = ranks.len() / dimensions;
+        let mut columns = vec![[R::put(0); BLOCK]; designs.div_ceil(BLOCK) * dimensions];
+        for (columns, ranks) in columns.chunks_exact_mut(dimensions).zip(ranks.chunks(BLOCK * dimensions)) {
+            for (design, ranks) in ranks.chunks_exact(dimensions).enumerate() {
+                for (column, &rank) in columns.iter_mut().zip(ranks) {
+                    column[design] = rank;
+                }
+            }
+        }
+        let metrics = vec![[0.0; BLOCK]; designs.div_ceil(BLOCK) * space.metrics.len()];
+        Self { space, columns, designs, metrics, known: 0 }
     }
 
-    fn rows(&self) -> std::slice::ChunksExact<'a, R> {
-        self.ranks.chunks_exact(self.space.dimensions())
+    /// Ranks of a parameter in a block, given by its first design.
+    fn ranks(&self, parameter: usize, first: usize) -> &[R; BLOCK] {
+        &self.columns[first / BLOCK * self.space.dimensions() + parameter]
+    }
+
+    /// First designs of all blocks.
+    fn blocks(&self) -> impl Iterator<Item = usize> + use<'a, R> {
+        (0..self.designs).step_by(BLOCK)
     }
 
     /// Values of a metric, given by position.
     pub fn metric(&mut self, position: usize) -> &[f64] {
         self.need(position);
-        &self.metrics[position]
+        let start = position * self.designs.div_ceil(BLOCK);
+        &self.metrics[start..].as_flattened()[..self.designs]
     }
 
     /// For each design 0 where it meets all constraints, else 1 plus the position of the first it breaks.
@@ -79,10 +59,12 @@ impl<'a, R: Rank> Batch<'a, R> {
         broken.fill(0);
         for (position, constraint) in self.space.constraints.iter().enumerate() {
             self.need_all(&constraint.condition);
-            let holds = self.condition(&constraint.condition);
-            for (broken, holds) in broken.iter_mut().zip(holds) {
-                if *broken == 0 && !holds {
-                    *broken = u16::try_from(position + 1).unwrap_or(u16::MAX);
+            for first in self.blocks() {
+                let holds = self.condition(&constraint.condition, first);
+                for (broken, holds) in broken[first..].iter_mut().zip(holds) {
+                    if *broken == 0 && !holds {
+                        *broken = u16::try_from(position + 1).unwrap_or(u16::MAX);
+                    }
                 }
             }
         }
@@ -102,8 +84,9 @@ impl<'a, R: Rank> Batch<'a, R> {
         violations.fill(0.0);
         for constraint in &self.space.constraints {
             self.need_all(&constraint.condition);
-            for (total, violation) in violations.iter_mut().zip(self.violation(&constraint.condition)) {
-                *total += violation;
+            for first in self.blocks() {
+                let values = self.violation(&constraint.condition, first);
+                violations[first..].iter_mut().zip(values).for_each(|(total, value)| *total += value);
             }
         }
         for &(metric, limit) in limits {
@@ -115,111 +98,106 @@ impl<'a, R: Rank> Batch<'a, R> {
 
     /// Works out a metric and those that it is made of.
     fn need(&mut self, position: usize) {
-        if !self.metrics[position].is_empty() || self.ranks.is_empty() {
+        if self.known >> position & 1 == 1 {
             return;
         }
+        self.known |= 1 << position;
         let metric = &self.space.metrics[position];
-        let values = if let Some(table) = &metric.table {
-            self.look_up(table)
-        } else {
+        if metric.table.is_none() {
             metric.expression.leaves(&mut |leaf| {
                 if let Number::Metric(inner) = leaf {
                     self.need(*inner);
                 }
             });
-            match self.number(&metric.expression) {
-                Column::Same(value) => vec![value; self.rows().len()],
-                Column::Each(values) => values.into_owned(),
-            }
-        };
-        self.metrics[position] = values;
+        }
+        let start = position * self.designs.div_ceil(BLOCK);
+        for (block, first) in self.blocks().enumerate() {
+            self.metrics[start + block] = match &metric.table {
+                Some(table) => self.look_up(table, first),
+                None => self.number(&metric.expression, first),
+            };
+        }
     }
 
-    fn look_up(&self, table: &Table) -> Vec<f64> {
-        let mut positions = vec![0; self.rows().len()];
+    fn look_up(&self, table: &Table, first: usize) -> [f64; BLOCK] {
+        // A table has at most 2^14 values: any processor multiplies vectors of such small numbers.
+        let mut positions = [0_u16; BLOCK];
         for &(parameter, weight) in &table.digits {
-            for (position, ranks) in positions.iter_mut().zip(self.rows()) {
-                *position += ranks[parameter].get() * weight;
+            for (position, rank) in positions.iter_mut().zip(self.ranks(parameter, first)) {
+                *position += rank.get() as u16 * weight as u16;
             }
         }
-        positions.into_iter().map(|position: usize| table.values[position]).collect()
+        map(positions, |position| table.values[usize::from(position)])
     }
 
-    /// Values of an expression whose metrics are worked out.
-    fn number(&self, number: &Number) -> Column<'_> {
+    /// Values of an expression for a block of designs, its metrics worked out; beyond the last design anything.
+    fn number(&self, number: &Number, first: usize) -> [f64; BLOCK] {
         match number {
-            Number::Literal(value) => Column::Same(*value),
+            Number::Literal(value) => [*value; BLOCK],
             Number::Parameter(parameter) => {
                 let numbers = self.space.numbers(*parameter);
-                Column::Each(self.rows().map(|ranks| numbers[ranks[*parameter].get()]).collect())
+                map(*self.ranks(*parameter, first), |rank| numbers[rank.get()])
             }
-            Number::Metric(metric) => Column::Each(Cow::Borrowed(&self.metrics[*metric])),
-            Number::Negate(a) => self.number(a).map(|a| -a),
+            Number::Metric(metric) => self.metrics[metric * self.designs.div_ceil(BLOCK) + first / BLOCK],
+            Number::Negate(a) => map(self.number(a, first), |a| -a),
             Number::Arithmetic(operator, a, b) => {
-                let (a, b) = (self.number(a), self.number(b));
+                let (a, b) = (self.number(a, first), self.number(b, first));
                 match operator {
                     // One loop for each of those that are vector instructions.
-                    Arithmetic::Add => a.zip(b, |a, b| a + b),
-                    Arithmetic::Subtract => a.zip(b, |a, b| a - b),
-                    Arithmetic::Multiply => a.zip(b, |a, b| a * b),
-                    Arithmetic::Divide => a.zip(b, |a, b| a / b),
-                    Arithmetic::FloorDivide | Arithmetic::Modulo => a.zip(b, |a, b| operator.apply(a, b)),
+                    Arithmetic::Add => zip(a, b, |a, b| a + b),
+                    Arithmetic::Subtract => zip(a, b, |a, b| a - b),
+                    Arithmetic::Multiply => zip(a, b, |a, b| a * b),
+                    Arithmetic::Divide => zip(a, b, |a, b| a / b),
+                    Arithmetic::FloorDivide | Arithmetic::Modulo => zip(a, b, |a, b| operator.apply(a, b)),
                 }
             }
             Number::Call(function, arguments) => {
-                let mut all = arguments.iter().map(|argument| self.number(argument));
-                let first = all.next().unwrap_or(Column::Same(f64::NAN));
+                let mut all = arguments.iter().map(|argument| self.number(argument, first));
+                let one = all.next().unwrap_or([f64::NAN; BLOCK]);
                 match function {
-                    Function::Min => all.fold(first, |a, b| a.zip(b, f64::min)),
-                    Function::Max => all.fold(first, |a, b| a.zip(b, f64::max)),
-                    Function::Abs => first.map(f64::abs),
-                    Function::Ceil => first.map(f64::ceil),
-                    Function::Floor => first.map(f64::floor),
-                    Function::Log2 => first.map(f64::log2),
+                    Function::Min => all.fold(one, |a, b| zip(a, b, f64::min)),
+                    Function::Max => all.fold(one, |a, b| zip(a, b, f64::max)),
+                    Function::Abs => map(one, f64::abs),
+                    Function::Ceil => map(one, f64::ceil),
+                    Function::Floor => map(one, f64::floor),
+                    Function::Log2 => map(one, f64::log2),
                 }
             }
         }
     }
 
-    /// Whether a condition holds, its metrics worked out.
-    fn condition(&self, condition: &Condition) -> Vec<bool> {
+    /// Whether a condition holds, as for a number.
+    fn condition(&self, condition: &Condition, first: usize) -> [bool; BLOCK] {
         match condition {
-            Condition::Literal(value) => vec![*value; self.rows().len()],
+            Condition::Literal(value) => [*value; BLOCK],
             Condition::Rank { parameter, rank, equal } => {
-                self.rows().map(|ranks| (ranks[*parameter].get() == *rank) == *equal).collect()
+                map(*self.ranks(*parameter, first), |one| (one.get() == *rank) == *equal)
             }
             Condition::Compare(comparison, a, b) => {
-                let (a, b) = (self.number(a), self.number(b));
-                (0..self.rows().len()).map(|design| comparison.holds(a.get(design), b.get(design))).collect()
+                zip(self.number(a, first), self.number(b, first), |a, b| comparison.holds(a, b))
             }
-            Condition::And(a, b) => self.both(a, b, |a, b| a && b),
-            Condition::Or(a, b) => self.both(a, b, |a, b| a || b),
+            Condition::And(a, b) => zip(self.condition(a, first), self.condition(b, first), |a, b| a && b),
+            Condition::Or(a, b) => zip(self.condition(a, first), self.condition(b, first), |a, b| a || b),
         }
     }
 
-    /// How far each design is from meeting a condition, its metrics worked out.
-    fn violation(&self, condition: &Condition) -> Vec<f64> {
+    /// How far designs are from meeting a condition, as for a number.
+    fn violation(&self, condition: &Condition, first: usize) -> [f64; BLOCK] {
         match condition {
-            Condition::And(a, b) => {
-                self.violation(a).into_iter().zip(self.violation(b)).map(|(a, b)| a + b).collect()
-            }
-            Condition::Or(a, b) => {
-                self.violation(a).into_iter().zip(self.violation(b)).map(|(a, b)| a.min(b)).collect()
-            }
+            Condition::And(a, b) => zip(self.violation(a, first), self.violation(b, first), |a, b| a + b),
+            Condition::Or(a, b) => zip(self.violation(a, first), self.violation(b, first), f64::min),
             Condition::Compare(comparison, a, b) => {
-                let (a, b) = (self.number(a), self.number(b));
-                let gap = |design| comparison.gap(a.get(design), b.get(design));
-                (0..self.rows().len()).map(gap).collect()
+                zip(self.number(a, first), self.number(b, first), |a, b| comparison.gap(a, b))
             }
-            _ => self.condition(condition).into_iter().map(|holds| f64::from(u8::from(!holds))).collect(),
+            _ => map(self.condition(condition, first), |holds| f64::from(u8::from(!holds))),
         }
     }
+}
 
-    fn both(&self, a: &Condition, b: &Condition, f: impl Fn(bool, bool) -> bool) -> Vec<bool> {
-        let (mut a, b) = (self.condition(a), self.condition(b));
-        for (a, b) in a.iter_mut().zip(b) {
-            *a = f(*a, b);
-        }
-        a
-    }
+fn map<T: Copy, U>(values: [T; BLOCK], f: impl Fn(T) -> U) -> [U; BLOCK] {
+    std::array::from_fn(|design| f(values[design]))
+}
+
+fn zip<T: Copy, U>(a: [T; BLOCK], b: [T; BLOCK], f: impl Fn(T, T) -> U) -> [U; BLOCK] {
+    std::array::from_fn(|design| f(a[design], b[design]))
 }

@@ -253,7 +253,7 @@ impl<'a> Search<'a> {
             .map(|&(metric, limit)| (problem.space().metrics()[metric].name.clone(), limit))
             .collect();
         let domain = LimitedSpace::new(problem.space().clone(), &limits)?;
-        let mut genetic = Genetic::new(&domain, GeneticOptions { population: 128, seed: 0 })?;
+        let mut genetic = Genetic::new(&domain, GeneticOptions::default())?;
         let width = problem.space().dimensions();
         let mut score = |ranks: &[u16], _: usize, scores: &mut [f64], violations: &mut [f64]| {
             let all =

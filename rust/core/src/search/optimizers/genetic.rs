@@ -17,13 +17,15 @@ const CHUNK: usize = 256;
 /// Pairs of parents tried for a child.
 const ATTEMPTS: u8 = 32;
 /// Mutations of a child that was visited before it is dropped for one of other parents.
-const SHIFTS: u8 = 4;
+const SHIFTS: usize = 4;
 /// Share of the children that have two parents, as a fraction: where parameters interact by three or more, copies
 /// with mutations serve as well.
 const CROSSED: (usize, usize) = (3, 4);
 /// Steps tried to bring a child within the constraints: on average two of three are taken back, and limits far from
 /// the parents' take several.
 const REPAIRS: u8 = 16;
+/// Share of a brood, the inverse of it, that is given up: looking at a few designs together costs as much as at many.
+const STRAGGLERS: usize = 16;
 /// Times that twins are bred once more before random designs take their place.
 const ROUNDS: u64 = 4;
 /// Random designs drawn to replace a child that could not be bred.
@@ -32,8 +34,8 @@ const DRAWS: usize = 64;
 /// descent.
 const FOUNDERS: usize = 64;
 /// Populations' worth of designs, and batches, without a better one after which an island starts over.
-const STALL: usize = 80;
-const STALL_BATCHES: usize = 5;
+const STALL: usize = 40;
+const STALL_BATCHES: usize = 10;
 /// Batches between migrations.
 const MIGRATION: u64 = 10;
 /// Stream numbers past all chunks: for the descent, and for children bred once more.
@@ -65,7 +67,7 @@ impl Default for GeneticOptions {
 /// moved towards them by steps of single ranks, those kept that lessen its violation, so that a mutation that
 /// takes up area is paid for elsewhere; a child that was visited before mutates on. The best `population` of old and
 /// new designs live on, of designs that tie only the newest while there are others: plateaus do not fill the
-/// population. After 80 populations' worth of designs (and 5 batches) without a better one the population starts
+/// population. After 40 populations' worth of designs (and 10 batches) without a better one the population starts
 /// over from random designs: it leaves local optima that way, and what was visited stays so.
 ///
 /// With several islands a batch is divided among as many populations, no design being handed out to two; every 10
@@ -115,29 +117,22 @@ struct Part {
 }
 
 /// A child in the making.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Lane {
     /// Row of the child in its brood.
-    row: usize,
-    /// What is done to it next, or was done last.
-    stage: Stage,
+    row: u32,
+    /// The parameter of the last step with its rank before; none where there was none.
+    before: Option<(u32, u16)>,
     attempts: u8,
-    shifts: u8,
     repairs: u8,
     /// Its violation, but for the last step.
     violation: f64,
-    /// The parameter of the last step with its rank before.
-    before: (usize, u16),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Stage {
-    /// Bred from two parents.
-    Breed,
-    /// Changed in one parameter, because it was visited.
-    Shift,
-    /// Moved by a step, because it violates constraints.
-    Step,
+/// Children with the indices of those that could be bred.
+struct Brood {
+    ranks: Vec<u16>,
+    indices: Vec<Option<u64>>,
 }
 
 impl Island {
@@ -156,7 +151,7 @@ impl Island {
     fn parent<'a>(&'a self, random: &mut Stream, width: usize) -> &'a [u16] {
         // Half a random number for each draw: no population has 2^32 designs. The better of both comes first.
         let (word, n) = (random.next_u64(), self.merits.len() as u64);
-        let draw = |half: u64| (half * n >> 32) as usize;
+        let draw = |half: u64| ((half * n) >> 32) as usize;
         let winner = draw(word >> 32).min(draw(word & 0xffff_ffff));
         &self.ranks[winner * width..][..width]
     }
@@ -201,7 +196,8 @@ impl Island {
 impl<D: Domain> Genetic<D> {
     /// A search of `domain`.
     pub fn new(domain: D, options: GeneticOptions) -> Result<Self> {
-        for (name, count) in [("a population", options.population), ("a number of islands", options.islands)] {
+        for (name, count) in [("a population", options.population), ("a number of islands", options.islands)]
+        {
             if count == 0 {
                 return Err(Error::Configuration(format!("{name} of 0 was given; it must be at least 1")));
             }
@@ -231,112 +227,150 @@ impl<D: Domain> Genetic<D> {
 
     /// Adds up to `n` children of an island to the batch.
     fn breed(&mut self, island: usize, n: usize) {
-        let width = self.domain.cardinalities().len();
         let key = |stage: u64| (island as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(stage);
-        let brood = |stage: u64, n: usize| {
-            let mut random = stream(self.options.seed, self.generation, key(stage));
-            self.brood(&mut random, &self.islands[island], n)
+        let breed = |this: &Self, stage: u64, n: usize| {
+            let mut random = stream(this.options.seed, this.generation, key(stage));
+            this.brood(&mut random, &this.islands[island], n)
         };
         let sizes = (0..n.div_ceil(CHUNK)).map(|chunk| CHUNK.min(n - chunk * CHUNK));
         let sizes: Vec<usize> = sizes.collect();
-        let broods: Vec<_> = if sizes.len() > 1 {
-            sizes.par_iter().enumerate().map(|(chunk, &n)| brood(chunk as u64, n)).collect()
+        let this = &*self;
+        let broods: Vec<Brood> = if sizes.len() > 1 {
+            sizes.par_iter().enumerate().map(|(chunk, &n)| breed(this, chunk as u64, n)).collect()
         } else {
-            sizes.iter().map(|&n| brood(0, n)).collect()
+            sizes.iter().map(|&n| breed(this, 0, n)).collect()
         };
         // In order, so that of twins the first stays. The others, like children that could not be bred, are bred
         // once more, now in view of their siblings, and else replaced by random designs.
         let mut missing = n;
-        let admit = |ledger: &mut Ledger, (ranks, indices): (Vec<u16>, Vec<Option<u64>>)| {
-            let children = ranks.chunks_exact(width).zip(indices);
-            children.filter(|&(child, index)| index.is_some_and(|index| ledger.admit(index, child))).count()
-        };
-        for one in broods {
-            missing -= admit(&mut self.ledger, one);
+        for brood in broods {
+            missing -= self.admit(&brood);
         }
         for round in 0..ROUNDS {
             if missing == 0 {
                 return;
             }
-            let mut random = stream(self.options.seed, self.generation, key(REPAIR + round));
-            let one = self.brood(&mut random, &self.islands[island], missing.min(CHUNK));
-            missing -= admit(&mut self.ledger, one);
+            let brood = breed(self, REPAIR + round, missing.min(CHUNK));
+            missing -= self.admit(&brood);
         }
         for _ in 0..missing {
             self.sampler.fill(&self.domain, &self.variation, 1, DRAWS, &mut self.ledger);
         }
     }
 
-    /// Breeds `n` children without a known violation, none visited; those that could not be bred have no index.
-    fn brood(&self, random: &mut Stream, island: &Island, n: usize) -> (Vec<u16>, Vec<Option<u64>>) {
+    /// Adds what was not handed out before to the batch, and returns how many designs that is.
+    fn admit(&mut self, brood: &Brood) -> usize {
         let width = self.domain.cardinalities().len();
-        let (mut brood, mut indices) = (vec![0; n * width], vec![None; n]);
-        let lane = |row| Lane {
-            row,
-            stage: Stage::Breed,
-            attempts: 0,
-            shifts: 0,
-            repairs: 0,
-            violation: 0.0,
-            before: (0, 0),
-        };
-        let mut lanes: Vec<Lane> = (0..n).map(lane).collect();
+        let mut admitted = 0;
+        for (child, index) in brood.ranks.chunks_exact(width).zip(&brood.indices) {
+            admitted += usize::from(index.is_some_and(|index| self.ledger.admit(index, child)));
+        }
+        admitted
+    }
+
+    /// Breeds `n` children without a known violation, none visited.
+    fn brood(&self, random: &mut Stream, island: &Island, n: usize) -> Brood {
+        let width = self.domain.cardinalities().len();
+        let (mut ranks, mut indices) = (vec![0; n * width], vec![None; n]);
+        let lane = |row| Lane { row, before: None, attempts: 0, repairs: 0, violation: 0.0 };
+        let mut lanes: Vec<Lane> = (0..n as u32).map(lane).collect();
         let (mut candidates, mut violations) = (Vec::new(), vec![0.0; n]);
-        // Every lane changes its child, then all are looked at together; those that are through leave.
+        for child in ranks.chunks_exact_mut(width) {
+            self.conceive(random, island, child);
+        }
+        self.shift(random, &mut ranks, &mut indices);
+        // Children are looked at together, and those that are through leave.
         while !lanes.is_empty() {
-            for lane in &mut lanes {
-                let child = &mut brood[lane.row * width..][..width];
-                match lane.stage {
-                    Stage::Breed => {
-                        child.copy_from_slice(island.parent(random, width));
-                        if below(random, CROSSED.1) < CROSSED.0 {
-                            Variation::cross_into(random, island.parent(random, width), child);
-                        }
-                        self.variation.mutate(random, child);
-                        (lane.shifts, lane.repairs) = (0, 0);
-                        lane.attempts += 1;
-                    }
-                    Stage::Shift => self.variation.change_one(random, child),
-                    Stage::Step => lane.before = self.steps.take(random, child),
-                }
-            }
             let known = if lanes.len() == n {
-                &brood
+                &ranks
             } else {
                 candidates.clear();
                 for lane in &lanes {
-                    candidates.extend_from_slice(&brood[lane.row * width..][..width]);
+                    candidates.extend_from_slice(&ranks[lane.row as usize * width..][..width]);
                 }
                 &candidates
             };
             self.domain.violations(known, &mut violations[..lanes.len()]);
-            let mut position = 0;
-            lanes.retain_mut(|lane| {
-                let violation = violations[position];
-                position += 1;
-                let child = &mut brood[lane.row * width..][..width];
+            let mut left = 0;
+            for position in 0..lanes.len() {
+                let (mut lane, violation) = (lanes[position], violations[position]);
+                let row = lane.row as usize;
+                let child = &mut ranks[row * width..][..width];
                 if violation <= 0.0 {
-                    let index = self.domain.index_of(child);
-                    if !self.ledger.visited.contains(&index) {
-                        indices[lane.row] = Some(index);
-                        return false;
+                    if lane.before.is_some() {
+                        let index = self.domain.index_of(child);
+                        indices[row] = Some(index).filter(|index| !self.ledger.visited.contains(index));
                     }
-                    lane.stage = if lane.shifts < SHIFTS { Stage::Shift } else { Stage::Breed };
-                    lane.shifts += 1;
+                    if indices[row].is_some() {
+                        continue;
+                    }
+                    lane.repairs = REPAIRS;
+                } else if let Some((parameter, rank)) = lane.before
+                    && (violation >= lane.violation || violation.is_nan())
+                {
+                    child[parameter as usize] = rank;
                 } else {
-                    if lane.stage != Stage::Step || violation < lane.violation {
-                        lane.violation = violation;
-                    } else {
-                        child[lane.before.0] = lane.before.1;
-                    }
-                    let again = lane.repairs < REPAIRS && !self.steps.is_empty();
-                    lane.stage = if again { Stage::Step } else { Stage::Breed };
-                    lane.repairs += 1;
+                    lane.violation = violation;
                 }
-                lane.stage != Stage::Breed || lane.attempts < ATTEMPTS
-            });
+                if lane.repairs < REPAIRS && !self.steps.is_empty() {
+                    lane.repairs += 1;
+                    lane.before = Some(self.steps.take(random, child));
+                } else if lane.attempts < ATTEMPTS {
+                    (lane.before, lane.attempts, lane.repairs) = (None, lane.attempts + 1, 0);
+                    self.conceive(random, island, child);
+                    self.shift(random, child, &mut indices[row..=row]);
+                } else {
+                    indices[row] = None;
+                    continue;
+                }
+                lanes[left] = lane;
+                left += 1;
+            }
+            lanes.truncate(left);
+            // A few that take long are bred again with others like them.
+            if left * STRAGGLERS < n && n > STRAGGLERS {
+                for lane in &lanes {
+                    indices[lane.row as usize] = None;
+                }
+                break;
+            }
         }
-        (brood, indices)
+        Brood { ranks, indices }
+    }
+
+    /// Makes a child of one or two parents.
+    fn conceive(&self, random: &mut Stream, island: &Island, child: &mut [u16]) {
+        let width = child.len();
+        child.copy_from_slice(island.parent(random, width));
+        if below(random, CROSSED.1) < CROSSED.0 {
+            let father = island.parent(random, width);
+            Variation::cross_into(random, father, child);
+        }
+        self.variation.mutate(random, child);
+    }
+
+    /// Mutates children, row by row, until they are unvisited or were shifted often enough; only the unvisited
+    /// get an index.
+    fn shift(&self, random: &mut Stream, children: &mut [u16], indices: &mut [Option<u64>]) {
+        let width = self.domain.cardinalities().len();
+        let mut rows: Vec<u32> = (0..indices.len() as u32).collect();
+        for again in (0..=SHIFTS).rev() {
+            for &row in &rows {
+                let row = row as usize;
+                indices[row] = Some(self.domain.index_of(&children[row * width..][..width]));
+            }
+            rows.retain(|&row| {
+                let index = &mut indices[row as usize];
+                let visited = index.is_some_and(|index| self.ledger.visited.contains(&index));
+                *index = index.filter(|_| !visited);
+                visited
+            });
+            if again > 0 {
+                for &row in &rows {
+                    self.variation.change_one(random, &mut children[row as usize * width..][..width]);
+                }
+            }
+        }
     }
 
     /// Puts the best design of each island in the place of the worst of the next.
