@@ -10,7 +10,8 @@ run prime_fast --problems 'prime/*' --problems 'nk/*' --problems 'tuner/*'
 run prime_fast_pbo --problems 'pbo/*' --seeds 10
 run prime_fast_simulator --method genetic:simulator --problems 'prime/*'
 run prime_fast_front --problems 'front/*'
-for method in local_search differential_evolution annealing firefly; do
-    run prime_fast_$method --method $method --problems 'prime/*' --problems 'nk/*' --problems 'tuner/*' --problems 'pbo/*' --seeds 10
+for method in genetic local_search differential_evolution; do
+    run prime_fast_${method}_64 --method $method/64 --problems 'prime/*' --problems 'nk/*' --problems 'tuner/*' \
+        --problems 'pbo/*' --seeds 10
 done
 python -m peers.search.summarise

@@ -31,7 +31,10 @@ def read() -> pl.DataFrame:
         "hypervolume_share": pl.Float64,
         "final_share": pl.Float64,
     }
-    frames = [pl.read_csv(file, comment_prefix="#", schema_overrides=types, infer_schema_length=None) for file in files]
+    frames = [
+        pl.read_csv(file, comment_prefix="#", schema_overrides=types, infer_schema_length=None)
+        for file in files
+    ]
     return pl.concat(frames, how="vertical_relaxed")
 
 

@@ -1,6 +1,7 @@
 """prime_fast: `search.minimize` with a Python callable, or with the bundled simulator inside Rust.
 
-A method is one of `minimize`'s, `METHOD/BATCH` for other batches than the default, or `METHOD:simulator`; one thread.
+A method is one of `minimize`'s, `METHOD/BATCH` for other batches than the default, or `METHOD:simulator`;
+one thread.
 """
 
 from __future__ import annotations

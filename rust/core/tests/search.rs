@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use prime_fast_core::Error;
@@ -107,7 +107,11 @@ where
 }
 
 fn genetic(space: &Space, population: usize, seed: u64) -> Genetic<&Space> {
-    Genetic::new(space, GeneticOptions { population, seed, ..GeneticOptions::default() }).unwrap()
+    islands(space, 1, population, seed)
+}
+
+fn islands(space: &Space, islands: usize, population: usize, seed: u64) -> Genetic<&Space> {
+    Genetic::new(space, GeneticOptions { population, islands, seed }).unwrap()
 }
 
 fn spaces() -> impl Strategy<Value = Space> {
@@ -135,12 +139,13 @@ proptest! {
         keep in 1..10_usize,
         seed: u64,
         baseline: bool,
+        count in 1..5_usize,
     ) {
         let feasible = space.feasible();
         let mut optimizer: Box<dyn Optimizer> = if baseline {
             Box::new(Random::new(&space, seed).unwrap())
         } else {
-            Box::new(genetic(&space, population, seed))
+            Box::new(islands(&space, count, population, seed))
         };
         let mut scored = Vec::new();
         let options = Options { evaluations: 10_000, batch, keep, ..Options::default() };
@@ -219,10 +224,11 @@ fn spaces_that_cannot_be_searched_are_named() {
             assert!(matches!(&error, Error::Configuration(text) if text.contains(words)), "{error}");
         }
     }
-    let error =
-        Genetic::new(&Space::free(&[2]), GeneticOptions { population: 0, ..GeneticOptions::default() })
-            .map(|_| ());
-    assert!(matches!(error, Err(Error::Configuration(text)) if text.contains("population")));
+    for (population, islands, words) in [(0, 1, "population of 0"), (1, 0, "number of islands of 0")] {
+        let options = GeneticOptions { population, islands, seed: 0 };
+        let error = Genetic::new(&Space::free(&[2]), options).map(|_| ());
+        assert!(matches!(error, Err(Error::Configuration(text)) if text.contains(words)));
+    }
 }
 
 #[test]
@@ -288,7 +294,6 @@ fn the_minimum_of_constrained_nk_landscapes_is_found() {
             run(&space, &mut genetic(&space, 64, seed), &options, score).unwrap().stop == Stop::Target
         });
         let hits = hits.count();
-        eprintln!("{hits} of 10");
         assert!(hits >= 8, "{hits} of 10");
     }
 }
@@ -297,22 +302,68 @@ fn the_minimum_of_constrained_nk_landscapes_is_found() {
 fn a_seed_fixes_the_designs_at_any_number_of_threads() {
     let mut space = Space::free(&[10, 10, 7, 10, 7, 11, 7, 4, 5, 6]);
     space.most = 25.0;
-    let designs = |threads, seed| {
+    let designs = |threads, seed, count| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let mut designs = Vec::new();
             let options = Options { evaluations: 6000, batch: 1500, ..Options::default() };
-            let outcome = run(&space, &mut genetic(&space, 200, seed), &options, |design| {
+            let outcome = run(&space, &mut islands(&space, count, 200, seed), &options, |design| {
                 designs.extend_from_slice(design);
                 (f64::from(design[0].abs_diff(4)) + f64::from(design[5]), 0.0)
             });
             (designs, outcome.unwrap().best)
         })
     };
-    let one = designs(1, 3);
-    assert_eq!(designs(2, 3), one);
-    assert_eq!(designs(8, 3), one);
-    assert_ne!(designs(1, 4).0, one.0);
+    let one = designs(1, 3, 1);
+    assert_eq!(designs(2, 3, 1), one);
+    assert_eq!(designs(8, 3, 1), one);
+    assert_ne!(designs(1, 4, 1).0, one.0);
+    let three = designs(1, 3, 3);
+    assert_eq!(designs(8, 3, 3), three);
+    assert_ne!(three.0, one.0);
+}
+
+#[test]
+fn a_batch_asked_for_ahead_is_new_and_told_in_its_turn() {
+    let space = Space::free(&[10; 6]);
+    let score = |design: &[u16]| design.iter().map(|&rank| f64::from(rank.abs_diff(4))).sum::<f64>();
+    // Populations so small that some start over while a batch is out.
+    let mut optimizer = islands(&space, 2, 8, 0);
+    assert!(optimizer.ask_ahead());
+    let (mut seen, mut due) = (BTreeSet::new(), VecDeque::new());
+    let mut least = f64::INFINITY;
+    for batch in 0..200 {
+        let mut ranks = Vec::new();
+        assert_eq!(optimizer.ask(40, &mut ranks), Ok(40));
+        assert!(ranks.chunks(6).all(|design| seen.insert(design.to_vec())));
+        due.push_back(ranks);
+        if batch > 0 {
+            let told: Vec<f64> = due.pop_front().unwrap().chunks(6).map(score).collect();
+            optimizer.tell(&told, &[0.0; 40]).unwrap();
+            least = told.iter().copied().fold(least, f64::min);
+            let best = optimizer.best().unwrap();
+            assert_eq!(best.score.to_bits(), least.to_bits());
+            assert_eq!(score(&best.ranks).to_bits(), least.to_bits());
+        }
+    }
+    assert_eq!(least.to_bits(), 0.0_f64.to_bits());
+}
+
+#[test]
+fn the_best_design_at_a_tight_limit_is_found() {
+    // One of 10,000 designs keeps the limit, and the best one exhausts it.
+    let space = Space { most: 12.0, ..Space::free(&[10; 10]) };
+    let options =
+        Options { evaluations: 10_000, batch: 512, keep: 1, target: Some(-117.0), ..Options::default() };
+    let hits = (0..5).filter(|&seed| {
+        let outcome = run(&space, &mut genetic(&space, 64, seed), &options, |design| {
+            let parts = design.iter().zip(1..).map(|(&rank, weight)| f64::from(weight * i32::from(rank)));
+            (-parts.sum::<f64>(), 0.0)
+        });
+        // 9 of the heaviest, 3 of the next.
+        outcome.unwrap().stop == Stop::Target
+    });
+    assert_eq!(hits.count(), 5);
 }
 
 #[test]

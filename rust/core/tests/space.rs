@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use prime_fast_core::search::{Domain, LimitedSpace};
 use prime_fast_core::space::expression::{Condition, Meaning, Names, Number, Values};
 use prime_fast_core::{DesignSpace, Error};
 use proptest::prelude::*;
@@ -726,6 +727,45 @@ proptest! {
             let violation = space.violation(&design, &[]);
             prop_assert!(violation >= 0.0 && violation.is_finite());
             prop_assert_eq!(violation == 0.0, expected.is_none(), "{} {:?}", text, design);
+        }
+    }
+
+    #[test]
+    fn violations_of_many_designs_are_those_of_each(
+        trees in proptest::collection::vec(conditional(), 0..=3),
+        metric in numeric(),
+        limits in proptest::collection::vec((0..2_usize, prop_oneof![1e-3..1e3_f64, Just(1e300)]), 0..=2),
+        indices in proptest::collection::vec(0..360_u64, 0..=80),
+    ) {
+        let mut text = r#"
+            name = "random"
+            constants = { half = 0.5 }
+            parameter = [
+                { name = "a", values = [-3, 0, 1, 2, 16] },
+                { name = "bc", values = [-0.5, 0.0, 0.1, 1e9] },
+                { name = "_d1", values = [7, 1, 5], kind = "categorical" },
+                { name = "flag", values = [false, true] },
+                { name = "flow", values = ["weight", "output", "row stationary"] },
+            ]
+        "#.to_owned();
+        for (name, expression) in [("area", "a / bc"), ("other", metric.print(1).as_str())] {
+            writeln!(text, "[[metric]]\nname = \"{name}\"\nexpression = '''{expression}'''").unwrap();
+        }
+        for (position, tree) in trees.iter().enumerate() {
+            let condition = tree.print(1);
+            writeln!(text, "[[constraint]]\nname = \"c{position}\"\nexpression = '''{condition}'''").unwrap();
+        }
+        let space = space(&text);
+        let limits: Vec<_> = limits.iter().map(|&(metric, limit)| (["area", "other"][metric].to_owned(), limit)).collect();
+        let domain = LimitedSpace::new(space.clone(), &limits).unwrap();
+        let mut designs = vec![0; indices.len() * 5];
+        for (design, index) in designs.chunks_exact_mut(5).zip(&indices) {
+            space.ranks_of(*index, design);
+        }
+        let mut violations = vec![f64::NAN; indices.len()];
+        domain.violations(&designs, &mut violations);
+        for (design, violation) in designs.chunks_exact(5).zip(violations) {
+            prop_assert_eq!(violation, domain.violation(design), "{} {:?} {:?}", text, limits, design);
         }
     }
 }
