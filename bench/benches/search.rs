@@ -4,9 +4,9 @@
 //! Every design handed out is entered into a hash set once and looked up about twice, which for 50,000 designs is a
 //! megabyte: the bench `a random number and a hash set's entry` is a fifth of a run without constraints. A child
 //! takes some 15 random numbers and four branches that nothing foretells (two parents or one, how many mutations, step
-//! or reset, visited or not). Where a limit is tight, five or six designs are looked at for one handed out,
-//! because random designs are rejected and children moved towards the limit step by step: each costs four table
-//! look-ups and eleven operations on blocks of 32 designs.
+//! or reset, visited or not). Where a limit is tight, five or six designs are looked at for one handed out, mostly
+//! because children are moved towards the limit step by step: each costs four table look-ups and eleven operations on
+//! blocks of 32 designs.
 
 use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
