@@ -2,69 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod known_space;
+
 use std::collections::BTreeSet;
 
+use known_space::{Space, spaces};
 use prime_fast_core::Error;
 use prime_fast_core::search::{
     Annealing, AnnealingOptions, DifferentialEvolution, DifferentialEvolutionOptions, Domain, Firefly,
     FireflyOptions, Genetic, GeneticOptions, LocalSearch, LocalSearchOptions, Optimizer, Random,
 };
 use proptest::prelude::*;
-
-/// A space with one constraint: the sum of the ranks' distances from a centre is at most `most`.
-#[derive(Debug, Clone)]
-struct Space {
-    cardinalities: Vec<usize>,
-    centre: Vec<u16>,
-    most: f64,
-    graded: bool,
-}
-
-impl Space {
-    fn free(cardinalities: &[usize]) -> Self {
-        Self {
-            cardinalities: cardinalities.to_vec(),
-            centre: vec![0; cardinalities.len()],
-            most: f64::INFINITY,
-            graded: true,
-        }
-    }
-
-    fn feasible(&self) -> BTreeSet<u64> {
-        let size: usize = self.cardinalities.iter().product();
-        let designs = (0..size).map(|mut number| {
-            let mut digit = |&cardinality: &usize| {
-                let rank = number % cardinality;
-                number /= cardinality;
-                rank as u16
-            };
-            self.cardinalities.iter().map(&mut digit).collect::<Vec<u16>>()
-        });
-        designs.filter(|design| self.violation(design) <= 0.0).map(|design| self.index_of(&design)).collect()
-    }
-}
-
-impl Domain for Space {
-    fn cardinalities(&self) -> &[usize] {
-        &self.cardinalities
-    }
-
-    fn index_of(&self, ranks: &[u16]) -> u64 {
-        assert!(ranks.iter().zip(&self.cardinalities).all(|(&rank, &c)| usize::from(rank) < c), "{ranks:?}");
-        let digits = ranks.iter().zip(&self.cardinalities);
-        digits.fold(0, |index, (&rank, &cardinality)| index * cardinality as u64 + u64::from(rank))
-    }
-
-    fn violation(&self, ranks: &[u16]) -> f64 {
-        let distance: u32 = ranks.iter().zip(&self.centre).map(|(a, &b)| u32::from(a.abs_diff(b))).sum();
-        let excess = f64::from(distance) - self.most;
-        if self.graded || excess <= 0.0 { excess } else { 1.0 }
-    }
-
-    fn is_ordinal(&self, parameter: usize) -> bool {
-        parameter % 3 != 1
-    }
-}
 
 type Made<'a> = Result<Box<dyn Optimizer + 'a>, Error>;
 
@@ -145,20 +93,6 @@ fn prime() -> Space {
 
 fn distance(design: &[u16]) -> (f64, f64) {
     (design.iter().zip(BEST).map(|(a, b)| f64::from(a.abs_diff(b))).sum(), 0.0)
-}
-
-fn spaces() -> impl Strategy<Value = Space> {
-    prop::collection::vec(1..=5_usize, 1..=5).prop_flat_map(|cardinalities| {
-        let centre: Vec<_> = cardinalities.iter().map(|&cardinality| 0..cardinality as u16).collect();
-        (Just(cardinalities), centre, -2..10_i32, any::<bool>()).prop_map(
-            |(cardinalities, centre, most, graded)| Space {
-                cardinalities,
-                centre,
-                most: f64::from(most),
-                graded,
-            },
-        )
-    })
 }
 
 proptest! {

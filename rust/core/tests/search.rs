@@ -2,74 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod known_space;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use known_space::{Space, spaces};
 use prime_fast_core::Error;
 use prime_fast_core::search::{
     Domain, Genetic, GeneticOptions, Optimizer, Options, Outcome, Random, Stop, minimize,
 };
 use proptest::prelude::*;
-
-/// A space with one graded constraint: the weighted sum of the ranks' distances from a centre is at most
-/// `most`.
-#[derive(Debug, Clone)]
-struct Space {
-    cardinalities: Vec<usize>,
-    centre: Vec<u16>,
-    most: f64,
-    graded: bool,
-}
-
-impl Space {
-    fn free(cardinalities: &[usize]) -> Self {
-        Self {
-            cardinalities: cardinalities.to_vec(),
-            centre: vec![0; cardinalities.len()],
-            most: f64::INFINITY,
-            graded: true,
-        }
-    }
-
-    fn designs(&self) -> impl Iterator<Item = Vec<u16>> + '_ {
-        let size: usize = self.cardinalities.iter().product();
-        (0..size).map(|mut number| {
-            let mut digit = |&cardinality: &usize| {
-                let rank = number % cardinality;
-                number /= cardinality;
-                rank as u16
-            };
-            self.cardinalities.iter().map(&mut digit).collect()
-        })
-    }
-
-    fn feasible(&self) -> BTreeSet<u64> {
-        let feasible = self.designs().filter(|design| self.violation(design) <= 0.0);
-        feasible.map(|design| self.index_of(&design)).collect()
-    }
-}
-
-impl Domain for Space {
-    fn cardinalities(&self) -> &[usize] {
-        &self.cardinalities
-    }
-
-    fn index_of(&self, ranks: &[u16]) -> u64 {
-        assert!(ranks.iter().zip(&self.cardinalities).all(|(&rank, &c)| usize::from(rank) < c), "{ranks:?}");
-        let digits = ranks.iter().zip(&self.cardinalities);
-        digits.fold(0, |index, (&rank, &cardinality)| index * cardinality as u64 + u64::from(rank))
-    }
-
-    fn violation(&self, ranks: &[u16]) -> f64 {
-        let distance: u32 = ranks.iter().zip(&self.centre).map(|(a, &b)| u32::from(a.abs_diff(b))).sum();
-        let excess = f64::from(distance) - self.most;
-        if self.graded || excess <= 0.0 { excess } else { 1.0 }
-    }
-
-    fn is_ordinal(&self, parameter: usize) -> bool {
-        parameter % 3 != 1
-    }
-}
 
 /// A hash of the design: no structure to learn, few ties. Some designs turn out infeasible when scored.
 fn rugged(index: u64) -> (f64, f64) {
@@ -112,20 +55,6 @@ fn genetic(space: &Space, population: usize, seed: u64) -> Genetic<&Space> {
 
 fn islands(space: &Space, islands: usize, population: usize, seed: u64) -> Genetic<&Space> {
     Genetic::new(space, GeneticOptions { population, islands, seed }).unwrap()
-}
-
-fn spaces() -> impl Strategy<Value = Space> {
-    prop::collection::vec(1..=5_usize, 1..=5).prop_flat_map(|cardinalities| {
-        let centre: Vec<_> = cardinalities.iter().map(|&cardinality| 0..cardinality as u16).collect();
-        (Just(cardinalities), centre, -2..10_i32, any::<bool>()).prop_map(
-            |(cardinalities, centre, most, graded)| Space {
-                cardinalities,
-                centre,
-                most: f64::from(most),
-                graded,
-            },
-        )
-    })
 }
 
 proptest! {
