@@ -31,10 +31,10 @@ def untrained(architecture: str, members: int) -> Surrogate:
     keys = jax.random.split(jax.random.key(0), members)
     return Surrogate(
         space=space,
-        networks=build_ensemble(Encoder.of(space), METRICS, settings, keys),
+        networks=build_ensemble(Encoder.of(space), 0, METRICS, settings, keys),
         objective=Scale(logarithmic=True, mean=0.0, deviation=1.0),
         metrics={},
-        has_infeasible=True,
+        has_gate=True,
         settings=settings,
         seed=0,
         log_sha256="",

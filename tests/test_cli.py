@@ -17,6 +17,7 @@ import pytest
 
 import prime_fast as pf
 from prime_fast.logs import bundled_log, generate, write_table
+from prime_fast.surrogate import Surrogate
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -114,7 +115,8 @@ def test_one_design_for_two_applications(tmp_path: Path) -> None:
         proposals=4,
         limits={"area_mm2": 50},
     )
-    assert len(result.surrogates) == 2
+    assert isinstance(result.surrogate, Surrogate)
+    assert result.surrogate.applications == ("MobileNetV2", "U-Net")
     assert result.queries["proposals"] == 8
     first = result.space.ranks_from_frame(result.proposals)[:1]
     each = [float(pf.Simulator(name).score(first).latency_us[0]) for name in ("MobileNetV2", "U-Net")]

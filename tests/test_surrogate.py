@@ -310,7 +310,7 @@ def _some(data: TrainingData, good: int, bad: int) -> TrainingData:
 
 def test_a_log_without_infeasible_designs_has_no_gate() -> None:
     surrogate = train(_some(logged(), 200, 0), replace(TINY, betas=(0.0, 0.1)), seed=0)
-    assert not surrogate.has_infeasible
+    assert not surrogate.has_gate
     assert (surrogate.predict(logged().ranks).feasible_probability == 1.0).all()
     assert (surrogate.search_score(logged().ranks)[1] == 0.0).all()
 

@@ -18,8 +18,8 @@ from prime_fast.space import DesignSpace
 from prime_fast.surrogate import Surrogate, TrainingData, TrainingSettings, train, training
 from prime_fast.surrogate.adversary import Adversary
 from prime_fast.surrogate.features import Encoder
+from prime_fast.surrogate.losses import TERMS, Adversarial, Batch, Objective, member_losses
 from prime_fast.surrogate.networks import OBJECTIVE, apply_ensemble, build_ensemble
-from prime_fast.surrogate.training import TERMS, _Batch, member_losses
 
 PRIME = DesignSpace.bundled("prime")
 TINY = TrainingSettings(
@@ -76,20 +76,33 @@ def test_inputs_are_one_hot_and_carry_order_and_scale() -> None:
 
 
 def _terms(architecture: Any) -> tuple[Any, Any]:
-    """Return one network and the function from a network to its four weighted loss terms."""
+    """Return one network and the function from a network to its weighted loss terms."""
     settings = TrainingSettings(
         architecture=architecture, width=16, token_width=8, blocks=1, heads=2, feed_forward=16
     )
     encoder = Encoder.of(PRIME)
-    ensemble = build_ensemble(encoder, 3, settings, jax.random.split(jax.random.key(0), 1))
+    ensemble = build_ensemble(encoder, 2, 3, settings, jax.random.split(jax.random.key(0), 1))
     network = jax.tree_util.tree_map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, ensemble)
     good, bad, adversarial = (encoder(jnp.asarray(PRIME.sample(32, seed))) for seed in range(3))
     targets = jax.random.normal(jax.random.key(1), (32, 2)).at[:5, 1].set(jnp.nan)
 
-    def terms(network: Any, adversarial: Any = adversarial, worst: float = 3.0) -> Any:
-        batch = _Batch(good, targets, bad, targets, jnp.asarray(True), jnp.asarray(worst))
+    contexts = jax.random.normal(jax.random.key(2), (32, 2))
+    application = jnp.arange(32) % 2
+    near = targets[:, 0] < -0.5
+
+    def terms(
+        network: Any,
+        adversarial: Any = adversarial,
+        worst: float = 3.0,
+        push: str = "hinge",
+        contexts: Any = contexts,
+    ) -> Any:
+        worsts = jnp.full(32, worst)
+        rows = (good, contexts, application, targets, near, bad, contexts, targets, worsts, -worsts)
+        objective = Objective(1.0, 1.0, push == "linear", None, 0.0, None)
         one = jnp.asarray(1.0)
-        return member_losses(network, one, one, adversarial, batch, 1.0)[1]
+        designs = Adversarial(adversarial, contexts[0])
+        return member_losses(network, one, one, designs, Batch(*rows, jnp.asarray(True)), objective)[1][0]
 
     return network, terms
 
@@ -107,21 +120,45 @@ def test_every_term_of_the_loss_has_a_finite_gradient_that_is_not_zero(architect
 def test_a_push_ends_at_its_bound() -> None:
     network, terms = _terms("mlp")
     good = Encoder.of(PRIME)(jnp.asarray(PRIME.sample(32, 0)))
-    dearest = jnp.argmax(jax.vmap(network)(good)[:, OBJECTIVE])
+    context = jax.random.normal(jax.random.key(2), (32, 2))[0]
+    dearest = jnp.argmax(jax.vmap(network, in_axes=(0, None))(good, context)[:, OBJECTIVE])
     dear = jax.tree_util.tree_map(lambda leaf: leaf[dearest][None], good)
     bounded = terms(network, adversarial=dear, worst=-100.0)
     assert bounded[TERMS.index("adversarial")] == 0.0
     assert bounded[TERMS.index("infeasible")] == 0.0
 
 
+def test_a_linear_push_has_no_bound() -> None:
+    network, terms = _terms("mlp")
+    unbounded = terms(network, worst=-100.0, push="linear")
+    assert unbounded[TERMS.index("infeasible")] < -50.0
+
+
+def test_the_ranking_term_falls_as_the_best_are_predicted_below_the_rest() -> None:
+    _, terms = _terms("mlp")
+    place = TERMS.index("ranking")
+
+    class Told(eqx.Module):
+        """A network that predicts the first feature of the context, the sign turned or not."""
+
+        sign: float
+
+        def __call__(self, _: Any, context: Any) -> Any:
+            return jnp.stack([self.sign * context[0], jnp.zeros(()), jnp.zeros(())])
+
+    targets = jax.random.normal(jax.random.key(1), (32, 2))
+    right, wrong = (terms(Told(sign), contexts=targets)[place] for sign in (1.0, -1.0))
+    assert right < np.log(2.0) < wrong
+
+
 def test_adversarial_designs_are_distinct_designs_of_the_space_within_the_limits() -> None:
     settings = replace(TINY, adversarial_restart=8, gate=0.0)
     encoder = Encoder.of(PRIME)
-    networks = build_ensemble(encoder, 2, settings, jax.random.split(jax.random.key(0), 4))
+    networks = build_ensemble(encoder, 0, 2, settings, jax.random.split(jax.random.key(0), 4))
     adversary = Adversary(PRIME, encoder, settings, {"area_mm2": 29.0}, np.array([0, 1, 0, 1]), seed=1)
     best = []
     for _ in range(16):
-        designs = np.asarray(adversary.next_generation(networks))
+        designs = np.asarray(adversary.next_generation(networks)[0])
         assert designs.shape == (4, 32, 10)
         np.testing.assert_array_equal(designs[0], designs[2])
         for group in designs[:2]:
@@ -130,7 +167,7 @@ def test_adversarial_designs_are_distinct_designs_of_the_space_within_the_limits
             assert (PRIME.metric("area_mm2", group.astype(np.uint8)) <= 29.0).all()
             one_hot = np.asarray(encoder(jnp.asarray(group)).one_hot)
             np.testing.assert_array_equal(one_hot.sum(axis=1), 10.0)
-        outputs = np.asarray(apply_ensemble(networks, encoder, jnp.asarray(designs[0])))
+        outputs = np.asarray(apply_ensemble(networks, encoder, jnp.asarray(designs[0]), jnp.zeros(0)))
         best.append(outputs[[0, 2], :, OBJECTIVE].mean(axis=0).mean())
     assert not np.array_equal(designs[0], designs[1])
     # The search optimises within a life; after eight generations it starts afresh.
@@ -142,10 +179,10 @@ def test_adversarial_designs_are_distinct_designs_of_the_space_within_the_limits
 def test_a_space_smaller_than_a_generation_still_gives_full_batches() -> None:
     space = DesignSpace.from_toml('name = "small"\n[[parameter]]\nname = "a"\nvalues = [1, 2, 3]\n')
     encoder = Encoder.of(space)
-    networks = build_ensemble(encoder, 2, TINY, jax.random.split(jax.random.key(0), 2))
+    networks = build_ensemble(encoder, 0, 2, TINY, jax.random.split(jax.random.key(0), 2))
     adversary = Adversary(space, encoder, TINY, {}, np.array([0, 0]), seed=0)
     for _ in range(3):
-        designs = np.asarray(adversary.next_generation(networks))
+        designs = np.asarray(adversary.next_generation(networks)[0])
         assert designs.shape == (2, 32, 1)
         assert (designs < 3).all()
 
@@ -171,8 +208,35 @@ def test_beta_raises_predictions_on_infeasible_designs(data: TrainingData) -> No
     assert after.mean() > before.mean() + 0.5
 
 
+@pytest.mark.parametrize("allowed", [0.0, 5.0])
+def test_alpha_rises_until_the_overestimation_is_as_allowed(data: TrainingData, allowed: float) -> None:
+    settings = replace(TINY, overestimation=allowed, alpha_rate=0.05, alphas=(0.1,), push="linear")
+    records: list[dict[str, Any]] = []
+    train(data, settings, seed=0, record=records.append)
+    alphas = [record["adapted_alpha"] for record in records if record.get("phase") == "fit"]
+    # Half a network's worth of deviations is passed at once, five are not.
+    assert (alphas[-1] > 0.2) == (allowed == 0.0)
+    assert (alphas[-1] == 0.0) == (allowed == 5.0)
+
+
+def test_what_is_fast_is_not_held_to_be_infeasible_because_nothing_fast_was_logged() -> None:
+    """Two memories decide what is feasible; the log has lost nearly all that is fast of it."""
+    ranks = PRIME.sample(6000, 0)
+    speed = ranks[:, :4].astype(float).sum(axis=1)
+    good = ranks[:, 4] + ranks[:, 5] >= 8
+    cost = np.exp(6.0 - 0.2 * speed)
+    kept = ~good | (cost >= np.quantile(cost[good], 0.85))
+    log = TrainingData(PRIME, ranks[kept], np.where(good, cost, np.nan)[kept], good[kept])
+    lost = ranks[good & (cost < np.quantile(cost, 0.1))]
+    never = ranks[~good & (cost < np.quantile(cost, 0.1))]
+    plain, censored = (train(log, replace(TINY, steps=400, censoring=width), seed=0) for width in (None, 0.2))
+    assert plain.predict(lost).feasible_probability.mean() < 0.7
+    assert censored.predict(lost).feasible_probability.mean() > 0.85
+    assert censored.predict(never).feasible_probability.mean() < 0.1
+
+
 def test_a_strong_push_does_not_diverge(data: TrainingData) -> None:
-    surrogate = train(data, replace(TINY, alphas=(100.0,), betas=(100.0,)), seed=0)
+    surrogate = train(data, replace(TINY, alphas=(100.0,), betas=(100.0,), push="hinge"), seed=0)
     assert np.isfinite(np.log(surrogate.predict(PRIME.sample(500, 1)).objective)).all()
 
 

@@ -16,6 +16,7 @@ from prime_fast.errors import ConfigurationError, DataError, NoFeasibleDesignErr
 
 if TYPE_CHECKING:
     from prime_fast import benchmark, logs, search, surrogate
+    from prime_fast.analysis import Analysis, explain_run
     from prime_fast.designs import ReferenceDesign, reference_design, reference_design_names
     from prime_fast.exact import SolveResult, solve
     from prime_fast.explanation import Report
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from prime_fast.workload import Application, application_names, prime_application_names
 
 __all__ = [
+    "Analysis",
     "Application",
     "ConfigurationError",
     "DataError",
@@ -41,6 +43,7 @@ __all__ = [
     "SweepResult",
     "application_names",
     "benchmark",
+    "explain_run",
     "logs",
     "optimize",
     "prime_application_names",
@@ -54,6 +57,7 @@ __all__ = [
 
 # Imported on first use, so that what needs no JAX does not wait for it.
 _HOMES = {
+    "Analysis": "analysis",
     "Application": "workload",
     "DesignSpace": "space",
     "OptimizeResult": "pipeline",
@@ -64,6 +68,7 @@ _HOMES = {
     "SolveResult": "exact",
     "SweepResult": "sweeping",
     "application_names": "workload",
+    "explain_run": "analysis",
     "optimize": "pipeline",
     "prime_application_names": "workload",
     "reference_design": "designs",

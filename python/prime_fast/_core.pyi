@@ -69,9 +69,14 @@ class _Totals(TypedDict):
     conv_layers: int
     depthwise_layers: int
     feed_forward_layers: int
+    recurrent_layers: int
     parameter_bytes: int
     macs: int
     vector_operations: int
+    activation_bytes: int
+    largest_activation_bytes: int
+    largest_parameter_bytes: int
+    largest_macs: int
 
 @final
 class DesignSpace:

@@ -12,21 +12,29 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import polars as pl
 
-from prime_fast import surrogate as learning
 from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
 from prime_fast.logs import Log, bundled_log, read_log
 from prime_fast.logs.log import did_you_mean
+from prime_fast.methods import method_named
+from prime_fast.offline import (
+    SEARCH_BATCH,
+    SEARCH_EVALUATIONS,
+    Combine,
+    LoggedDesigns,
+    OfflineResult,
+    OfflineTask,
+    run_offline,
+)
 from prime_fast.run_directory import RunDirectory
-from prime_fast.search import Optimizer, SearchResult, minimize
 from prime_fast.space import DesignSpace
 from prime_fast.verification import EDGE_TPU_V1, reference_designs, simulators_for, verify
-from prime_fast.workload import application_names
+from prime_fast.workload import Application, application_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from prime_fast.offline import SurrogateModel
     from prime_fast.space import Ranks
-    from prime_fast.surrogate import Surrogate
 
 Budget = Literal["quick", "standard", "thorough"]
 Architecture = Literal["mlp", "transformer"]
@@ -35,8 +43,6 @@ Progress = Callable[[str, int, int], None]
 DEFAULT_APPLICATION = "MobileNetV2"
 # The area that PRIME names for the Edge TPU, and so the limit for a part that is to replace it.
 DEFAULT_LIMITS = {"area_mm2": 27.0}
-SEARCH_EVALUATIONS: dict[str, int] = {"quick": 30_000, "standard": 100_000, "thorough": 400_000}
-SEARCH_BATCH = 4096
 
 
 @dataclass(frozen=True)
@@ -48,22 +54,28 @@ class OptimizeResult:
     proposals : polars.DataFrame
         One row a proposal, in the order in which the surrogate prefers them: ``proposal`` (from 1), the
         parameters, ``predicted_<objective>``, ``predicted_deviation`` (of the log over the ensemble),
-        ``feasible_probability``, the limited metrics, and where there is a simulator
+        ``feasible_probability``, the limited metrics, ``changed_parameters`` (the fewest by which it differs
+        from a feasible logged design), and where there is a simulator
         ``simulated_<objective>`` (null where infeasible), ``feasible`` and ``reason``.
     references : polars.DataFrame
         Designs to compare with: ``design`` (``best logged``, ``Edge TPU V1``), parameters, metrics and the
         simulated or logged objective.
     objective : str
-        For several applications, the geometric mean of the objective over them.
+        For several applications, what `combine` makes of it.
     applications : list of str
-        Empty where the log says nothing of an application.
+        Those designed for; empty where the log says nothing of an application.
+    learned_from : list of str
+        Those whose logs were learned from.
+    combine : str
+        As given.
+    method : str
     limits : dict
         Upper limits that the proposals keep.
     queries : dict
         Simulator queries: ``before_proposals`` (always 0), ``proposals``, ``references``.
     warnings : list of str
-    surrogates : list of Surrogate
-        One an application.
+    surrogate : SurrogateModel or None
+        None where the method trains none.
     interrupted : bool
         Whether Ctrl-C ended the search early.
     seconds : dict
@@ -80,7 +92,10 @@ class OptimizeResult:
     limits: dict[str, float]
     queries: dict[str, int]
     warnings: list[str]
-    surrogates: list[Surrogate] = field(repr=False)
+    surrogate: SurrogateModel | None = field(repr=False)
+    learned_from: list[str] = field(default_factory=list)
+    combine: str = "geometric"
+    method: str = "default"
     interrupted: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     out: Path | None = None
@@ -121,6 +136,9 @@ class OptimizeResult:
         """Return the result as JSON data."""
         return {
             "applications": self.applications,
+            "learned_from": self.learned_from,
+            "method": self.method,
+            "combine": self.combine,
             "objective": self.objective,
             "limits": self.limits,
             "proposals": self.proposals.to_dicts(),
@@ -142,8 +160,14 @@ def optimize(
     objective: str = "latency_us",
     limits: Mapping[str, float] | None = None,
     proposals: int = 16,
+    method: str = "default",
+    learn_from: str | Sequence[str] | None = None,
+    combine: Combine = "geometric",
+    weights: Mapping[str, float] | None = None,
+    references: Mapping[str, float] | None = None,
+    contexts: Mapping[str, Sequence[float]] | None = None,
     budget: Budget = "standard",
-    architecture: Architecture = "mlp",
+    architecture: Architecture | None = None,
     seed: int = 0,
     threads: int | None = None,
     columns: Mapping[str, str] | None = None,
@@ -153,14 +177,14 @@ def optimize(
 ) -> OptimizeResult:
     """Train a conservative surrogate on logged designs, search it, and verify what it proposes.
 
-    No simulator is asked before the proposals are made. Several applications mean one design for all of them:
-    the least geometric mean of the objective.
+    No simulator is asked before the proposals are made. Several applications mean one design for all of them.
 
     Parameters
     ----------
     applications : str or sequence of str, optional
-        Bundled applications; MobileNetV2 where no log is given. With `logs`, the rows of that application are
-        used if the log names applications, and the bundled simulator verifies if the space is the template's.
+        Bundled applications, or those that the log names; MobileNetV2 where no log is given. With `logs`, the
+        rows of that application are used if the log names applications, and the bundled simulator verifies
+        if the space is the template's.
     logs : path, Log or sequence of paths, optional
         Logged designs (Parquet or CSV); the bundled logs by default.
     space : DesignSpace or path, optional
@@ -172,9 +196,25 @@ def optimize(
         in PRIME's space, none elsewhere.
     proposals : int
         How many designs to propose.
+    method : str
+        ``"default"``, ``"prime"`` for the published recipe, or another of `methods.METHODS`.
+    learn_from : str or sequence of str, optional
+        Applications whose logs are learned from; those designed for by default. One that is designed for and
+        not among them is zero-shot: nothing of it is known but its workload.
+    combine : {"geometric", "arithmetic", "worst"}
+        What is minimised over several applications: the weighted geometric or arithmetic mean of the
+        objective, or its worst ratio to a reference.
+    weights : mapping of str to float, optional
+        By application; 1 where not given.
+    references : mapping of str to float, optional
+        Objective by application that ``"worst"`` divides by; the best logged by default.
+    contexts : mapping of str to sequence of float, optional
+        Features of the workload of each application that doesn't come with the package, all as long as
+        `surrogate.FEATURES` where bundled ones are mixed in; needed where several are learned from.
     budget : {"quick", "standard", "thorough"}
-    architecture : {"mlp", "transformer"}
-        The transformer is the published one; it takes minutes where the MLP takes seconds.
+    architecture : {"mlp", "transformer"}, optional
+        The method's own by default. The transformer is the published one; it takes minutes where the MLP
+        takes seconds.
     seed : int
         The same seed gives the same proposals.
     threads : int, optional
@@ -201,35 +241,65 @@ def optimize(
         raise ConfigurationError(f"threads is {threads}; it must be at least 1")
     if budget not in SEARCH_EVALUATIONS:
         raise ConfigurationError(f"unknown budget `{budget}`; known: {', '.join(SEARCH_EVALUATIONS)}")
+    chosen = method_named(method)
     space = _space(space)
-    names = _applications(applications, logs)
+    targets = _applications(applications, logs)
+    learned = _applications(learn_from, logs) if learn_from is not None else targets
     if limits is None:
         limits = DEFAULT_LIMITS if space == DesignSpace.bundled() else {}
-    limits = dict(limits)
-    read = _logs(names, logs, space, objective, columns, feasible_values)
-    known, learned = _split_limits(limits, space, read)
-    settings = learning.TrainingSettings.preset(budget, architecture)
-
+    read = _logs(learned, logs, space, objective, columns, feasible_values)
+    limits = _checked_limits(limits, space, read)
+    task = OfflineTask(
+        space,
+        _logged(learned, read, space, limits),
+        tuple(targets),
+        limits,
+        _contexts([*learned, *targets], contexts),
+        combine,
+        weights,
+        references,
+    )
+    trains = chosen.kind == "network"
     inputs = {
         "seed": seed,
+        "method": method,
         "budget": budget,
-        "applications": names,
+        "applications": targets,
+        "learned_from": learned,
+        "combine": combine,
+        "weights": dict(weights or {}),
+        "references": dict(references or {}),
+        "contexts": {name: list(values) for name, values in (contexts or {}).items()},
         "objective": objective,
         "limits": limits,
         "proposals": proposals,
-        "training": asdict(settings),
-        "search": {"evaluations": SEARCH_EVALUATIONS[budget], "batch": SEARCH_BATCH},
+        "training": chosen.settings(budget, architecture).to_dict() if trains else None,
+        "search": {
+            "method": chosen.search, "evaluations": SEARCH_EVALUATIONS[budget], "batch": SEARCH_BATCH
+        },
         "logs": [
             {"sources": [asdict(source) for source in log.sources], "designs": len(log), "sha256": log.sha256}
             for log in read
         ],
+        "columns": dict(columns or {}),
+        "feasible_values": {name: list(values) for name, values in (feasible_values or {}).items()},
         "space": space.to_toml(),
-    }
+    }  # fmt: skip
     run = None if out is None else RunDirectory(out, inputs)
     try:
-        result = _run(
-            names, read, space, objective, known, learned, settings, inputs, proposals, threads, run, progress
+        found = run_offline(
+            method,
+            task,
+            seed=seed,
+            budget=budget,
+            architecture=architecture,
+            proposals=proposals,
+            progress=progress,
+            record=None if run is None else run.record,
         )
+        if run is not None and trains:
+            found.surrogate.save(run.path / "surrogate.safetensors")  # type: ignore[union-attr]
+        result = _verified(task, found, read, inputs, threads, run)
     except KeyboardInterrupt:
         if run is not None:
             run.close("interrupted")
@@ -244,86 +314,40 @@ def optimize(
     return result
 
 
-def _run(
-    names: list[str],
+def _verified(
+    task: OfflineTask,
+    found: OfflineResult,
     logs: list[Log],
-    space: DesignSpace,
-    objective: str,
-    known: dict[str, float],
-    learned: dict[str, float],
-    settings: learning.TrainingSettings,
-    inputs: dict[str, Any],
-    count: int,
+    inputs: Mapping[str, Any],
     threads: int | None,
     run: RunDirectory | None,
-    progress: Progress | None,
 ) -> OptimizeResult:
-    seed, seconds, start = inputs["seed"], {}, time.perf_counter()
-    # Before minutes of training: does anything meet the limits?
-    Optimizer(space, limits=known, seed=seed, journal=False).ask(1)
-
-    surrogates = []
-    for position, log in enumerate(logs):
-        label = f"training {names[position]}" if len(logs) > 1 else "training"
-        data = learning.TrainingData(
-            space=space,
-            ranks=log.ranks,
-            objective=log.values,
-            feasible=log.feasible,
-            metrics={name: _column(log, name) for name in learned},
-        )
-        surrogate = learning.train(
-            data,
-            settings,
-            seed=seed,
-            limits=known,
-            progress=None if progress is None else _stage(progress, label),
-            record=None if run is None else run.record,
-        )
-        surrogates.append(surrogate)
-        if run is not None:
-            suffix = f"-{_slug(names[position])}" if len(logs) > 1 else ""
-            surrogate.save(run.path / f"surrogate{suffix}.safetensors")
-    seconds["training"] = time.perf_counter() - start
-
+    """Ask the simulator what the proposals are worth, where there is one."""
     start = time.perf_counter()
-    evaluations = inputs["search"]["evaluations"]
-    found = minimize(
-        space,
-        _scorer(surrogates, learned),
-        limits=known,
-        evaluations=evaluations,
-        batch=SEARCH_BATCH,
-        seed=seed,
-        keep=count,
-        callback=None if progress is None else (lambda done, *_: progress("search", done, evaluations)),
-    )
-    seconds["search"] = time.perf_counter() - start
-    seconds["search_own"] = found.seconds - found.scoring_seconds
-
-    start = time.perf_counter()
-    limits = known | learned
-    table = _predictions(surrogates, found, objective, limits)
+    space, objective, names = task.space, inputs["objective"], inputs["applications"]
+    table = _predictions(task, found, objective)
     simulators = simulators_for(names, space, objective)
     queries = {"before_proposals": 0, "proposals": 0, "references": 0}
     if simulators:
-        table = table.hstack(verify(simulators, found.designs, objective, threads))
+        table = table.hstack(verify(task, simulators, found.designs, objective, threads))
         queries["proposals"] = len(found.designs) * len(simulators)
-    references = reference_designs(names, logs, simulators, space, objective, limits, threads)
-    queries["references"] = sum(name == "Edge TPU V1" for name in references["design"]) * len(simulators)
-    seconds["verification"] = time.perf_counter() - start
+    references = reference_designs(task, inputs["learned_from"], logs, simulators, objective, threads)
+    queries["references"] = sum(name == EDGE_TPU_V1.title for name in references["design"]) * len(simulators)
     return OptimizeResult(
         proposals=table,
         references=references,
         space=space,
         objective=objective,
         applications=names,
-        limits=limits,
+        limits=dict(task.limits),
         queries=queries,
         warnings=[warning for log in logs for warning in log.warnings],
-        surrogates=surrogates,
-        interrupted=found.stopped_by == "interrupt",
-        seconds=seconds,
+        surrogate=found.surrogate,
+        learned_from=inputs["learned_from"],
+        combine=task.combine,
+        method=inputs["method"],
+        interrupted=found.interrupted,
+        seconds=found.seconds | {"verification": time.perf_counter() - start},
         out=None if run is None else run.path,
     )
 
@@ -335,21 +359,51 @@ def _space(space: DesignSpace | str | Path | None) -> DesignSpace:
 
 
 def _applications(applications: str | Sequence[str] | None, logs: object) -> list[str]:
-    """Return the bundled applications' own names."""
+    """Return names of applications, bundled ones as they are spelled."""
     if applications is None:
         return [DEFAULT_APPLICATION] if logs is None else []
     given = [applications] if isinstance(applications, str) else list(applications)
     known = {name.lower(): name for name in application_names()}
     for name in given:
-        if name.lower() not in known:
+        if logs is None and name.lower() not in known:
             raise ConfigurationError(
                 f"unknown application `{name}`{did_you_mean(name, known.values())};"
                 f" known: {', '.join(known.values())}"
             )
-    names = [known[name.lower()] for name in given]
-    if len(set(names)) < len(names):
+    names = [known.get(name.lower(), name) for name in given]
+    if len({name.lower() for name in names}) < len(names):
         raise ConfigurationError(f"an application is named twice: {', '.join(names)}")
     return names
+
+
+def _contexts(
+    names: list[str], given: Mapping[str, Sequence[float]] | None
+) -> dict[str, NDArray[np.float64]]:
+    """Return the features of each application that are known: those given, else those of its workload."""
+    from prime_fast.surrogate import context_of
+
+    bundled = set(application_names())
+    contexts = {name: context_of(Application.bundled(name)) for name in names if name in bundled}
+    for name, values in (given or {}).items():
+        try:
+            contexts[name] = np.array(values, np.float64)
+        except (TypeError, ValueError):
+            raise ConfigurationError(f"the context of {name} is {values!r}; it must be numbers") from None
+        if contexts[name].ndim != 1 or not np.isfinite(contexts[name]).all():
+            raise ConfigurationError(f"the context of {name} must be a list of finite numbers")
+    return contexts
+
+
+def _logged(
+    names: list[str], logs: list[Log], space: DesignSpace, limits: Mapping[str, float]
+) -> dict[str, LoggedDesigns]:
+    learned = [name for name in limits if name not in space.metric_names]
+    return {
+        name: LoggedDesigns(
+            log.ranks, log.values, log.feasible, {metric: _column(log, metric) for metric in learned}
+        )
+        for name, log in zip(names or ["the log"], logs, strict=True)
+    }
 
 
 def _logs(
@@ -388,82 +442,57 @@ def _logs(
     return [log]
 
 
-def _split_limits(
-    limits: Mapping[str, float], space: DesignSpace, logs: list[Log]
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the limits that the space computes, and those that must be learned from the log."""
-    known: dict[str, float] = {}
-    learned: dict[str, float] = {}
+def _checked_limits(limits: Mapping[str, float], space: DesignSpace, logs: list[Log]) -> dict[str, float]:
+    """Return the limits; ConfigurationError if neither the space nor the logs know one."""
     for name, value in limits.items():
         if not (math.isfinite(value) and value > 0):
             raise ConfigurationError(f"limit {name}={value}: a limit must be a positive, finite number")
-        if name in space.metric_names:
-            known[name] = float(value)
-            continue
-        for log in logs:
+        for log in logs if name not in space.metric_names else []:
             if name not in log.metrics:
                 metrics = sorted({*space.metric_names, *log.metrics})
                 raise ConfigurationError(
                     f"unknown limit `{name}`{did_you_mean(name, metrics)};"
                     f" known: {', '.join(metrics) or 'none'}"
                 )
-        learned[name] = float(value)
-    return known, learned
+    return {name: float(value) for name, value in limits.items()}
 
 
 def _column(log: Log, name: str) -> NDArray[np.float64]:
     return log.frame[name].fill_null(float("nan")).to_numpy()
 
 
-def _stage(progress: Progress, label: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(label, done, total)
-
-
-def _slug(name: str) -> str:
-    return name.lower().replace(" ", "_")
-
-
-def _scorer(surrogates: list[Surrogate], learned: Mapping[str, float]) -> Callable[[Ranks], Any]:
-    """Return what the search minimises: the sum over applications of the predicted log of the objective."""
-
-    def score(designs: Ranks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        scores, violations = np.zeros(len(designs)), np.zeros(len(designs))
-        for surrogate in surrogates:
-            score, violation = surrogate.search_score(designs)
-            # Standardised scores have a unit of their own each; this is the log's again, but for a constant.
-            scores += score * surrogate.objective.deviation
-            violations += violation
-            if learned:
-                metrics = surrogate.predict(designs).metrics
-                for name, limit in learned.items():
-                    violations += np.maximum(0.0, metrics[name] / limit - 1.0)
-        return scores, violations
-
-    return score
-
-
-def _predictions(
-    surrogates: list[Surrogate], found: SearchResult, objective: str, limits: Mapping[str, float]
-) -> pl.DataFrame:
-    space, designs = found.space, found.designs
-    predictions = [surrogate.predict(designs) for surrogate in surrogates]
-    logs = np.mean([np.log(prediction.objective) for prediction in predictions], axis=0)
-    columns = {
-        f"predicted_{objective}": np.exp(logs),
-        "predicted_deviation": np.mean([prediction.deviation for prediction in predictions], axis=0),
-        "feasible_probability": np.min(
-            [prediction.feasible_probability for prediction in predictions], axis=0
-        ),
+def _predictions(task: OfflineTask, found: OfflineResult, objective: str) -> pl.DataFrame:
+    """Return the proposals with what is predicted of them."""
+    space, designs, surrogate = task.space, found.designs, found.surrogate
+    columns: dict[str, Any] = {
+        f"predicted_{objective}": pl.Series(found.predicted, nan_to_null=True),
+        "feasible_probability": pl.Series(found.feasible_probability, nan_to_null=True),
     }
-    for name in limits:
+    predictions = []
+    if surrogate is not None:
+        predictions = [surrogate.predict(designs, task.context(name)) for name in task.applications]
+        deviation = np.mean([prediction.deviation for prediction in predictions], axis=0)
+        columns["predicted_deviation"] = deviation
+        if len(predictions) > 1:
+            columns |= {
+                f"predicted_{objective}, {name}": prediction.objective
+                for name, prediction in zip(task.applications, predictions, strict=True)
+            }
+    for name in task.limits:
         if name in space.metric_names:
             columns[name] = space.metric(name, designs)
-        else:
-            columns[f"predicted_{name}"] = np.max(
-                [prediction.metrics[name] for prediction in predictions], axis=0
-            )
+        elif predictions:
+            learned = [prediction.metrics[name] for prediction in predictions]
+            columns[f"predicted_{name}"] = np.max(learned, axis=0)
+    columns["changed_parameters"] = _changed_parameters(task, designs)
     number = pl.Series("proposal", np.arange(1, len(designs) + 1))
     return space.frame(designs).insert_column(0, number).hstack(pl.DataFrame(columns))
+
+
+def _changed_parameters(task: OfflineTask, designs: Ranks) -> NDArray[np.int64]:
+    """Return by how many parameters each design differs from the nearest feasible logged one."""
+    logged = np.concatenate([log.ranks[log.feasible] for log in task.logs.values()])
+    return np.array([int((logged != design).sum(axis=1).min()) for design in designs])
 
 
 __all__ = ["DEFAULT_LIMITS", "EDGE_TPU_V1", "OptimizeResult", "optimize"]

@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 
 from prime_fast.designs import CACHING, reference_design
+from prime_fast.offline import combined
 from prime_fast.simulator import Simulator
+from prime_fast.workload import application_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from prime_fast.logs import Log
+    from prime_fast.offline import OfflineTask
     from prime_fast.space import DesignSpace, Ranks
 
 # Objectives that the simulator gives.
@@ -28,19 +29,28 @@ def simulators_for(names: list[str], space: DesignSpace, objective: str) -> list
     """Return a simulator an application; none where the template's doesn't know the objective."""
     if objective not in SIMULATED or TEMPLATE - set(space.names) or "area_mm2" not in space.metric_names:
         return []
+    if set(names) - set(application_names()):
+        return []
     return [Simulator(name, space) for name in names]
 
 
-def verify(simulators: list[Simulator], designs: Ranks, objective: str, threads: int | None) -> pl.DataFrame:
-    """Simulate each design once an application; the objective is the geometric mean over applications."""
+def verify(
+    task: OfflineTask, simulators: list[Simulator], designs: Ranks, objective: str, threads: int | None
+) -> pl.DataFrame:
+    """Simulate each design once an application; the objective is combined as the task says."""
     scores = [simulator.score(designs, threads) for simulator in simulators]
-    values = np.exp(np.mean([np.log(getattr(score, objective)) for score in scores], axis=0))
+    values = np.stack([getattr(score, objective) for score in scores])
     feasible = np.all([score.feasible for score in scores], axis=0)
     told = zip(*(simulator.explain(designs) for simulator in simulators), strict=True)
     reasons = [next((reason for reason in reasons if reason is not None), None) for reasons in told]
+    single = {
+        f"simulated_{objective}, {name}": pl.Series(row, nan_to_null=True)
+        for name, row in zip(task.applications, values, strict=True)
+    }
     return pl.DataFrame(
         {
-            f"simulated_{objective}": pl.Series(values, nan_to_null=True),
+            f"simulated_{objective}": pl.Series(np.exp(combined(task, np.log(values))), nan_to_null=True),
+            **(single if len(simulators) > 1 else {}),
             "feasible": feasible,
             "reason": pl.Series(reasons, dtype=pl.String),
         }
@@ -48,38 +58,36 @@ def verify(simulators: list[Simulator], designs: Ranks, objective: str, threads:
 
 
 def reference_designs(
-    names: list[str],
+    task: OfflineTask,
+    learned_from: list[str],
     logs: list[Log],
     simulators: list[Simulator],
-    space: DesignSpace,
     objective: str,
-    limits: Mapping[str, float],
     threads: int | None,
 ) -> pl.DataFrame:
-    """Return the best logged design and, in a space of the template, the Edge TPU V1."""
+    """Return the best logged designs and, in a space of the template, the Edge TPU V1."""
+    space, limits = task.space, task.limits
     rows: list[dict[str, Any]] = []
-    if len(logs) == 1 and (best := logs[0].best(limits)) is not None:
-        rows.append({"design": "best logged", **{name: best[name] for name in (*space.names, objective)}})
-        rows[-1] |= {name: best.get(name) for name in limits}
-    for position, log in enumerate(logs if len(logs) > 1 else []):
+    # What is logged needs no simulator where it is the very thing that is designed for.
+    alone = len(logs) == 1 and not task.contextual and task.combine != "worst"
+    for place, log in enumerate(logs):
         best = log.best(limits)
-        if best is None or not simulators:
+        if best is None or not (alone or simulators):
             continue
-        designs = space.designs([best])
-        verified = verify(simulators, designs, objective, threads).row(0, named=True)
-        rows.append(
-            {"design": f"best logged, {names[position]}", **{name: best[name] for name in space.names}}
-        )
-        rows[-1] |= {objective: verified[f"simulated_{objective}"]}
+        title = "best logged" if alone else f"best logged, {learned_from[place]}"
+        rows.append({"design": title, **{name: best[name] for name in (*space.names, objective)}})
         rows[-1] |= {name: best.get(name) for name in limits}
+        if not alone:
+            verified = verify(task, simulators, space.designs([best]), objective, threads)
+            rows[-1][objective] = verified[f"simulated_{objective}"][0]
     if simulators and set(space.names) <= EDGE_TPU_V1.values.keys():
         # Weights are cached as in the space's own designs, unless those differ in it.
         values = {name: EDGE_TPU_V1.values[name] for name in space.names}
         narrowed = space.narrowed(values)
         alike = [Simulator(simulator.application, narrowed) for simulator in simulators]
         designs = narrowed.designs([values])
-        verified = verify(alike, designs, objective, threads).row(0, named=True)
-        rows.append({"design": EDGE_TPU_V1.title, **values, objective: verified[f"simulated_{objective}"]})
+        verified = verify(task, alike, designs, objective, threads)
+        rows.append({"design": EDGE_TPU_V1.title, **values, objective: verified[f"simulated_{objective}"][0]})
         rows[-1] |= {
             name: float(narrowed.metric(name, designs)[0]) for name in limits if name in space.metric_names
         }

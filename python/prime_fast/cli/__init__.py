@@ -16,6 +16,7 @@ INTERRUPTED = 130
 # Where each command lives; imported when it is asked for, so that --help stays quick.
 COMMANDS = {
     "optimize": "optimize",
+    "explain": "explain",
     "simulate": "simulate",
     "logs": "logs",
     "benchmark": "benchmark",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prime_fast.cli.benchmark_paper import paper
+from prime_fast.cli.benchmark_tables import tables
 from prime_fast.cli.options import progress_bar
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ THREADS = click.option("--threads", type=int, help="Threads of the simulator; al
 @click.group("benchmark")
 def command() -> None:
     """Compare the simulator with what is published."""
+
+
+command.add_command(paper)
+command.add_command(tables)
 
 
 def _show(compare: Callable[[Progress | None], Comparison], out: Path | None) -> None:

@@ -22,6 +22,12 @@ from prime_fast.cli.options import Assignment, progress_bar
     "design for several. MobileNetV2 by default, where no log is given.",
 )
 @click.option(
+    "--learn-from",
+    multiple=True,
+    metavar="NAME",
+    help="Application whose log to learn from; those of --app by default. Designs for others are zero-shot.",
+)
+@click.option(
     "--logs",
     multiple=True,
     type=click.Path(path_type=Path),
@@ -52,6 +58,37 @@ from prime_fast.cli.options import Assignment, progress_bar
     type=Assignment(number=False),
     help="Status column NAME holds VALUE where a design is feasible; repeat for several.",
 )
+@click.option(
+    "--method",
+    default="default",
+    show_default=True,
+    metavar="NAME",
+    help="prime for the published recipe; prime-no-adversarial, prime-no-infeasible, coms, ensemble, "
+    "regression, trees, random, best-logged to compare.",
+)
+@click.option(
+    "--combine",
+    type=click.Choice(["geometric", "arithmetic", "worst"]),
+    default="geometric",
+    show_default=True,
+    help="Of several applications, minimise this mean of the objective, or its worst ratio to a reference.",
+)
+@click.option(
+    "--weight", "weights", multiple=True, type=Assignment(number=True), help="Weight of an application; 1."
+)
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    type=Assignment(number=True),
+    help="Objective of an application that `worst` divides by; the best logged by default.",
+)
+@click.option(
+    "--contexts",
+    type=click.Path(path_type=Path),
+    help="Table (CSV, Parquet) of features of applications that don't come with the package: a column "
+    "application, and numbers.",
+)
 @click.option("--proposals", default=16, show_default=True, metavar="K", help="Designs to propose.")
 @click.option(
     "--budget",
@@ -64,9 +101,7 @@ from prime_fast.cli.options import Assignment, progress_bar
     "--surrogate",
     "architecture",
     type=click.Choice(["mlp", "transformer"]),
-    default="mlp",
-    show_default=True,
-    help="Network; the transformer is the published one and takes minutes.",
+    help="Network; mlp, but for method prime. The transformer is the published one and takes minutes.",
 )
 @click.option("--seed", default=0, show_default=True, help="Same seed, same proposals.")
 @click.option("--threads", type=int, help="Threads of the simulator; all processors by default.")
@@ -79,8 +114,12 @@ from prime_fast.cli.options import Assignment, progress_bar
 @click.option("--quiet", is_flag=True, help="No progress, no warnings, no table.")
 def command(
     applications: tuple[str, ...],
+    learn_from: tuple[str, ...],
     logs: tuple[Path, ...],
     space: Path | None,
+    contexts: Path | None,
+    weights: tuple[tuple[str, float], ...],
+    references: tuple[tuple[str, float], ...],
     limits: tuple[tuple[str, float], ...],
     columns: tuple[tuple[str, str], ...],
     feasible_values: tuple[tuple[str, str], ...],
@@ -98,12 +137,14 @@ def command(
     \b
     prime-fast optimize
     prime-fast optimize --app U-Net --limit area_mm2=29 --budget quick
+    prime-fast optimize --app M4 --learn-from MobileNetV2 --learn-from M5
     prime-fast optimize --logs mine.csv --space mine.toml --objective time_ms
     """  # noqa: D301 (click reads \b)
     from rich.console import Console
 
     from prime_fast import pipeline
     from prime_fast.cli.tables import print_result
+    from prime_fast.logs import read_contexts
 
     values: dict[str, list[str]] = {}
     for name, value in feasible_values:
@@ -113,6 +154,10 @@ def command(
             list(applications) or None,
             logs=list(logs) or None,
             space=space,
+            contexts=None if contexts is None else read_contexts(contexts),
+            learn_from=list(learn_from) or None,
+            weights=dict(weights) or None,
+            references=dict(references) or None,
             limits=dict(limits) or None,
             columns=dict(columns) or None,
             feasible_values=values or None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,11 @@ MEASURES = ("latency_us", "energy_uj", "average_power_mw", "peak_power_mw", "are
 )
 @click.option("--threads", type=int, help="All processors by default; the result is the same.")
 @click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Ray cluster to sweep on in shards: HOST:PORT, or auto for this machine's.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="File for the best designs and the front (.parquet, .csv or .json); histograms go to a file "
@@ -72,6 +78,7 @@ def command(
     front: str,
     histograms: str,
     space: Path | None,
+    ray: str | None,
     out: Path | None,
     *,
     as_json: bool,
@@ -85,7 +92,7 @@ def command(
     \b
     prime-fast sweep --app MobileNetV2 --limit area_mm2=29 --out designs.parquet
     """  # noqa: D301 (click reads \b)
-    from prime_fast import DesignSpace, sweeping
+    from prime_fast import DesignSpace, sweeping, sweeping_shards
 
     names = [name for name, _ in limits]
     for name in names:
@@ -95,7 +102,8 @@ def command(
         sweeping.output_files(out)
     where = DesignSpace.bundled() if space is None else DesignSpace.load(space)
     with progress_bar(quiet=quiet) as show:
-        result = sweeping.sweep(
+        run = sweeping.sweep if ray is None else partial(sweeping_shards.sweep_on_ray, ray=ray)
+        result = run(
             application,
             limits=dict(limits),
             front=_names(front),

@@ -42,6 +42,8 @@ def print_result(result: OptimizeResult, console: Console) -> None:
     rows = rows[: max(1, room)]
 
     subject = " + ".join(result.applications) or "logged designs"
+    if len(result.applications) > 1:
+        subject = f"{result.combine} of {subject}"
     within = ", ".join(f"{name} <= {cell(limit)}" for name, limit in result.limits.items()) or "no limit"
     table = Table(title=f"{subject}: {objective}, {within}", title_justify="left", box=None, pad_edge=False)
     table.add_column("")

@@ -1,6 +1,7 @@
 """Logs of designs: read and checked, inspected, generated, written, and the ones that come along."""
 
 from prime_fast.logs.bundled import bundled_log
+from prime_fast.logs.contexts import read_contexts
 from prime_fast.logs.generating import generate
 from prime_fast.logs.inspecting import Inspection, inspect, render
 from prime_fast.logs.log import Dropped, Log, Source
@@ -16,6 +17,7 @@ __all__ = [
     "bundled_log",
     "generate",
     "inspect",
+    "read_contexts",
     "read_log",
     "read_table",
     "render",

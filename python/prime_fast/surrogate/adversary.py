@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 
 class Adversary:
-    """One genetic algorithm a group of members, which minimises the group's mean prediction.
+    """A search a group of members and application, which minimises the group's mean prediction for it.
 
     Designs that the feasibility head rejects are worse than any it accepts, as in the search to come. The
-    networks change meanwhile, so it starts afresh every ``settings.adversarial_restart`` generations.
+    networks change meanwhile, so it starts afresh every ``settings.adversarial_restart`` generations. With
+    several applications the generations take turns.
     """
 
     def __init__(
@@ -37,56 +38,71 @@ class Adversary:
         limits: Mapping[str, float],
         groups: NDArray[np.intp],
         seed: int,
+        contexts: NDArray[np.float32] | None = None,
     ) -> None:
         self._space, self._encoder, self._settings = space, encoder, settings
         self._limits, self._groups, self._seed = dict(limits), groups, seed
+        self._contexts = np.zeros((1, 0), np.float32) if contexts is None else contexts
         self._generation = 0
-        self._searches: list[Optimizer] = []
+        self._searches: list[list[Optimizer]] = []
 
-    def next_generation(self, networks: Any) -> Int[Array, "members n parameters"]:
-        """Return each member's adversarial designs: the next generation of its group's search."""
+    def next_generation(
+        self, networks: Any
+    ) -> tuple[Int[Array, "members n parameters"], Float[Array, " features"]]:
+        """Return the next generation of each member's group, and the context of its application."""
         from prime_fast.search import Optimizer
 
-        size = self._settings.adversarial_population
-        count = int(self._groups.max()) + 1
-        restart, age = divmod(self._generation, self._settings.adversarial_restart)
-        if age == 0:
+        settings = self._settings
+        size, count = settings.adversarial_population, int(self._groups.max()) + 1
+        turn, place = divmod(self._generation, len(self._contexts))
+        restart, age = divmod(turn, settings.adversarial_restart)
+        if age == 0 and place == 0:
+            options: dict[str, Any] = {"population": size} if settings.adversarial_search == "genetic" else {}
             self._searches = [
-                Optimizer(
-                    self._space,
-                    seed=self._seed + restart * count + group,
-                    population=size,
-                    limits=self._limits,
-                    journal=False,
-                )
-                for group in range(count)
+                [
+                    Optimizer(
+                        self._space,
+                        settings.adversarial_search,
+                        seed=self._seed + (restart * len(self._contexts) + application) * count + group,
+                        limits=self._limits,
+                        journal=False,
+                        **options,
+                    )
+                    for group in range(count)
+                ]
+                for application in range(len(self._contexts))
             ]
         self._generation += 1
-        asked = [search.ask(size) for search in self._searches]
+        searches, context = self._searches[place], jnp.asarray(self._contexts[place])
+        asked = [search.ask(size) for search in searches]
         pools = np.stack([self._filled(ranks, size, group) for group, ranks in enumerate(asked)])
         designs = jnp.asarray(pools[self._groups], jnp.int32)
-        outputs = np.asarray(_outputs(networks, self._encoder, designs), np.float64)
-        for group, (search, ranks) in enumerate(zip(self._searches, asked, strict=True)):
+        outputs = np.asarray(_outputs(networks, self._encoder, designs, context), np.float64)
+        for group, (search, ranks) in enumerate(zip(searches, asked, strict=True)):
             if len(ranks):
                 means = outputs[self._groups == group, : len(ranks)].mean(axis=0)
                 probability = 0.5 + 0.5 * np.tanh(0.5 * means[:, FEASIBILITY])
-                search.tell(means[:, OBJECTIVE], np.maximum(0.0, self._settings.gate - probability))
-        return designs
+                gate = settings.gate if settings.feasibility_weight > 0.0 else 0.0
+                search.tell(means[:, OBJECTIVE], np.maximum(0.0, gate - probability))
+        return designs, context
 
     def _filled(self, ranks: NDArray[np.integer], size: int, group: int) -> NDArray[np.integer]:
         """Return ``size`` designs: those asked, repeated where a small space has no more that are new."""
         if len(ranks) == 0:
             return self._space.sample(
-                size, (self._seed + self._generation * len(self._searches) + group) % (1 << 63)
+                size, (self._seed + self._generation * (int(self._groups.max()) + 1) + group) % (1 << 63)
             )
         return ranks[np.arange(size) % len(ranks)]
 
 
 @eqx.filter_jit
 def _outputs(
-    networks: Any, encoder: Encoder, designs: Int[Array, "members n parameters"]
+    networks: Any,
+    encoder: Encoder,
+    designs: Int[Array, "members n parameters"],
+    context: Float[Array, " features"],
 ) -> Float[Array, "members n outputs"]:
     params, static = eqx.partition(networks, eqx.is_inexact_array)
-    return jax.vmap(lambda member, ranks: apply_network(eqx.combine(member, static), encoder, ranks))(
-        params, designs
-    )
+    return jax.vmap(
+        lambda member, ranks: apply_network(eqx.combine(member, static), encoder, ranks, context)
+    )(params, designs)

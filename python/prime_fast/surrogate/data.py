@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -63,13 +64,20 @@ class TrainingData:
         Further quantities to learn, such as an area that the space cannot compute. NaN where unknown.
     log_sha256 : str
         Digest of the log that all this comes from; by default of the arrays themselves.
+    applications : tuple of str
+        Names of the applications, where there are several or others are to be designed for.
+    contexts : ndarray of shape (applications, features), float64, optional
+        Features of each, as `context_of` computes them.
+    application : ndarray of shape (n,), integer, optional
+        Which of them each design was logged for.
 
     Raises
     ------
     DataError
         If shapes disagree, a rank lies outside its parameter's values, an objective is not positive and
-        finite, fewer than `MINIMUM_FEASIBLE` designs are feasible, they all have one objective, or a metric
-        is infinite somewhere or unknown on all of them.
+        finite, fewer than `MINIMUM_FEASIBLE` designs of an application are feasible, they all have one
+        objective, or a metric is infinite somewhere or unknown on all of them; or if a context is missing,
+        not finite or of another length.
     """
 
     space: DesignSpace
@@ -78,6 +86,9 @@ class TrainingData:
     feasible: NDArray[np.bool_]
     metrics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     log_sha256: str = ""
+    applications: tuple[str, ...] = ()
+    contexts: NDArray[np.float64] | None = None
+    application: NDArray[np.integer] | None = None
 
     def __post_init__(self) -> None:
         """Check everything that training relies on."""
@@ -89,11 +100,7 @@ class TrainingData:
                 raise DataError(f"{name} has shape {values.shape}; {n} designs need ({n},)")
         if self.feasible.dtype != np.bool_:
             raise DataError(f"feasible has type {self.feasible.dtype}; it must be bool")
-        count = int(self.feasible.sum())
-        if count < MINIMUM_FEASIBLE:
-            raise DataError(
-                f"the log has {count} feasible designs; training needs at least {MINIMUM_FEASIBLE}"
-            )
+        self._check_contexts()
         values = self.objective[self.feasible]
         wrong = ~(np.isfinite(values) & (values > 0.0))
         if wrong.any():
@@ -102,13 +109,51 @@ class TrainingData:
                 f"row {row}: the objective is {self.objective[row]}; "
                 "that of a feasible design must be positive and finite"
             )
-        if np.ptp(np.log(values)) < 1e-9:
-            raise DataError(
-                f"all {count} feasible designs have the objective {values[0]}: it shows nothing to learn"
-            )
+        for place, name in enumerate(self.applications or ("",)):
+            where = f" of {name}" if name else ""
+            values = self.objective[self.feasible & (self.application_of_row == place)]
+            if len(values) < MINIMUM_FEASIBLE:
+                raise DataError(
+                    f"the log has {len(values)} feasible designs{where}; training needs at least "
+                    f"{MINIMUM_FEASIBLE}"
+                )
+            if np.ptp(np.log(values)) < 1e-9:
+                raise DataError(
+                    f"all {len(values)} feasible designs{where} have the objective {values[0]}: it shows "
+                    "nothing to learn"
+                )
         for name, metric in self.metrics.items():
             if np.isinf(metric).any() or not np.isfinite(metric[self.feasible]).any():
                 raise DataError(f"metric {name!r} is infinite somewhere or unknown on every feasible design")
+
+    def _check_contexts(self) -> None:
+        count = len(self.applications)
+        if len(set(self.applications)) < count:
+            raise DataError(f"an application is named twice: {', '.join(self.applications)}")
+        if self.contexts is None:
+            if count > 1 or self.application is not None:
+                raise DataError("several applications need a context each: the features of its workload")
+            return
+        shape = self.contexts.shape
+        if len(shape) != 2 or shape[0] != max(count, 1):
+            raise DataError(f"contexts have shape {shape}; {count} applications need ({count}, features)")
+        if not np.isfinite(self.contexts).all():
+            place = int(np.flatnonzero(~np.isfinite(self.contexts).all(axis=1))[0])
+            raise DataError(f"the context of {self.applications[place]} is not finite")
+        if self.application is None:
+            if count > 1:
+                raise DataError(f"{count} applications need to be told for each design")
+        elif (
+            self.application.shape != (len(self.ranks),)
+            or not np.issubdtype(self.application.dtype, np.integer)
+            or ((self.application < 0) | (self.application >= count)).any()
+        ):
+            raise DataError(f"application must be {len(self.ranks)} integers from 0 to {count - 1}")
+
+    @cached_property
+    def application_of_row(self) -> NDArray[np.integer]:
+        """Which application each design was logged for: zeros where there is but one."""
+        return np.zeros(len(self.ranks), np.intp) if self.application is None else self.application
 
     @cached_property
     def sha256(self) -> str:
@@ -119,6 +164,10 @@ class TrainingData:
         digest.update(np.ascontiguousarray(self.ranks, "<u2").tobytes())
         digest.update(np.where(self.feasible, self.objective, np.nan).astype("<f8").tobytes())
         digest.update(self.feasible.tobytes())
+        if self.contexts is not None:
+            digest.update(json.dumps(self.applications).encode())
+            digest.update(np.ascontiguousarray(self.contexts, "<f8").tobytes())
+            digest.update(self.application_of_row.astype("<i8").tobytes())
         for name, metric in sorted(self.metrics.items()):
             digest.update(name.encode() + b"\0" + metric.astype("<f8").tobytes())
         return digest.hexdigest()

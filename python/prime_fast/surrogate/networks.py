@@ -1,7 +1,8 @@
 """The two architectures behind one interface, and the ensemble.
 
-A network takes one `Encoded` design and gives a vector: the standardised logarithm of the objective, the
-logit of being feasible, then one standardised value a learned metric. `vmap` adds designs and members.
+A network takes one `Encoded` design with the standardised context of an application (of no features where
+there is but one) and gives a vector: the standardised logarithm of the objective, the logit of being
+feasible, then one standardised value a learned metric. `vmap` adds designs and members.
 """
 
 from __future__ import annotations
@@ -31,23 +32,71 @@ class Network(eqx.Module):
     """What every architecture offers."""
 
     @abstractmethod
-    def __call__(self, design: Encoded) -> Float[Array, " outputs"]:
-        """Return the outputs for one design."""
+    def __call__(self, design: Encoded, context: Float[Array, " features"]) -> Float[Array, " outputs"]:
+        """Return the outputs for one design and application."""
+
+
+class Conditioning(eqx.Module):
+    """How hidden features h of a design meet the context c of an application.
+
+    - product, as PRIME describes it: h * g(c)
+    - film: h * (1 + g(c)) + b(c), after Perez et al., arXiv 1709.07871
+
+    with g and b networks of one hidden layer. The third way, concat, is to add c to a network's inputs.
+    """
+
+    network: eqx.nn.MLP
+    film: bool = eqx.field(static=True)
+
+    def __init__(self, features: int, width: int, kind: str, key: PRNGKeyArray) -> None:
+        self.film = kind == "film"
+        outputs = 2 * width if self.film else width
+        self.network = eqx.nn.MLP(features, outputs, width, 1, jax.nn.silu, key=key)
+
+    def __call__(
+        self, hidden: Float[Array, " width"], context: Float[Array, " features"]
+    ) -> Float[Array, " width"]:
+        """Return the features of the design for this application."""
+        if not self.film:
+            return hidden * self.network(context)
+        scale, shift = jnp.split(self.network(context), 2)
+        return hidden * (1.0 + scale) + shift
+
+
+def _conditioning(
+    features: int, width: int, settings: TrainingSettings, key: PRNGKeyArray
+) -> Conditioning | None:
+    if features == 0 or settings.conditioning == "concat":
+        return None
+    return Conditioning(features, width, settings.conditioning, key)
 
 
 class MLP(Network):
-    """A multi-layer perceptron on one-hot and numeric inputs."""
+    """A multi-layer perceptron on one-hot and numeric inputs; a context enters at the first hidden layer."""
 
-    layers: eqx.nn.MLP
+    first: eqx.nn.Linear
+    conditioning: Conditioning | None
+    rest: eqx.nn.MLP
 
-    def __init__(self, encoder: Encoder, outputs: int, settings: TrainingSettings, key: PRNGKeyArray) -> None:
-        self.layers = eqx.nn.MLP(
-            encoder.width + encoder.parameters, outputs, settings.width, settings.depth, jax.nn.silu, key=key
+    def __init__(
+        self, encoder: Encoder, features: int, outputs: int, settings: TrainingSettings, key: PRNGKeyArray
+    ) -> None:
+        first_key, conditioning_key, rest_key = jax.random.split(key, 3)
+        self.conditioning = _conditioning(features, settings.width, settings, conditioning_key)
+        inputs = encoder.width + encoder.parameters + (0 if self.conditioning else features)
+        self.first = eqx.nn.Linear(inputs, settings.width, key=first_key)
+        self.rest = eqx.nn.MLP(
+            settings.width, outputs, settings.width, settings.depth - 1, jax.nn.silu, key=rest_key
         )
 
-    def __call__(self, design: Encoded) -> Float[Array, " outputs"]:
-        """Return the outputs for one design."""
-        return self.layers(jnp.concatenate([design.one_hot, design.numeric]))
+    def __call__(self, design: Encoded, context: Float[Array, " features"]) -> Float[Array, " outputs"]:
+        """Return the outputs for one design and application."""
+        if self.conditioning is None:
+            hidden = self.first(jnp.concatenate([design.one_hot, design.numeric, context]))
+        else:
+            hidden = self.first(jnp.concatenate([design.one_hot, design.numeric]))
+            hidden = self.conditioning(hidden, context)
+        return self.rest(jax.nn.silu(hidden))
 
 
 class Block(eqx.Module):
@@ -68,7 +117,7 @@ class Block(eqx.Module):
         self.attention_norm = eqx.nn.LayerNorm(width)
         self.feed_forward_norm = eqx.nn.LayerNorm(width)
 
-    def __call__(self, tokens: Float[Array, "parameters width"]) -> Float[Array, "parameters width"]:
+    def __call__(self, tokens: Float[Array, "tokens width"]) -> Float[Array, "tokens width"]:
         """Return the tokens after this block."""
         normed = jax.vmap(self.attention_norm)(tokens)
         tokens = tokens + self.attention(normed, normed, normed)
@@ -78,53 +127,73 @@ class Block(eqx.Module):
 class Transformer(Network):
     """PRIME's published architecture: a token a parameter, attention between them, gated output heads.
 
-    A token is the embedding of the parameter's value plus a direction scaled by the value's size.
+    A token is the embedding of the parameter's value plus a direction scaled by the value's size. A context
+    multiplies the pooled tokens, or is a token of its own (``concat``).
     """
 
     embedding: eqx.nn.Embedding
     direction: Float[Array, "parameters width"]
+    context: eqx.nn.Linear | None
     blocks: list[Block]
     norm: eqx.nn.LayerNorm
+    conditioning: Conditioning | None
     gate: eqx.nn.Linear
     heads: eqx.nn.Linear
     outputs: int = eqx.field(static=True)
 
-    def __init__(self, encoder: Encoder, outputs: int, settings: TrainingSettings, key: PRNGKeyArray) -> None:
-        keys = jax.random.split(key, settings.blocks + 4)
-        self.embedding = eqx.nn.Embedding(encoder.width, settings.token_width, key=keys[0])
-        self.direction = jax.random.normal(keys[1], (encoder.parameters, settings.token_width))
-        self.blocks = [Block(settings, block_key) for block_key in keys[4:]]
-        self.norm = eqx.nn.LayerNorm(settings.token_width)
-        self.gate = eqx.nn.Linear(settings.token_width, settings.mixtures, key=keys[2])
-        self.heads = eqx.nn.Linear(settings.token_width, settings.mixtures * outputs, key=keys[3])
+    def __init__(
+        self, encoder: Encoder, features: int, outputs: int, settings: TrainingSettings, key: PRNGKeyArray
+    ) -> None:
+        keys = jax.random.split(key, settings.blocks + 5)
+        width = settings.token_width
+        self.embedding = eqx.nn.Embedding(encoder.width, width, key=keys[0])
+        self.direction = jax.random.normal(keys[1], (encoder.parameters, width))
+        self.conditioning = _conditioning(features, width, settings, keys[4])
+        as_token = features > 0 and self.conditioning is None
+        self.context = eqx.nn.Linear(features, width, key=keys[4]) if as_token else None
+        self.blocks = [Block(settings, block_key) for block_key in keys[5:]]
+        self.norm = eqx.nn.LayerNorm(width)
+        self.gate = eqx.nn.Linear(width, settings.mixtures, key=keys[2])
+        self.heads = eqx.nn.Linear(width, settings.mixtures * outputs, key=keys[3])
         self.outputs = outputs
 
-    def __call__(self, design: Encoded) -> Float[Array, " outputs"]:
-        """Return the outputs for one design."""
+    def __call__(self, design: Encoded, context: Float[Array, " features"]) -> Float[Array, " outputs"]:
+        """Return the outputs for one design and application."""
         tokens = jax.vmap(self.embedding)(design.columns) + design.numeric[:, None] * self.direction
+        if self.context is not None:
+            tokens = jnp.concatenate([tokens, self.context(context)[None]])
         for block in self.blocks:
             tokens = block(tokens)
         pooled = self.norm(tokens.mean(axis=0))
+        if self.conditioning is not None:
+            pooled = self.conditioning(pooled, context)
         return jax.nn.softmax(self.gate(pooled)) @ self.heads(pooled).reshape(-1, self.outputs)
 
 
-def build_ensemble(encoder: Encoder, outputs: int, settings: TrainingSettings, keys: PRNGKeyArray) -> Any:
+def build_ensemble(
+    encoder: Encoder, features: int, outputs: int, settings: TrainingSettings, keys: PRNGKeyArray
+) -> Any:
     """Return one network a key, as one `Network` whose arrays have a leading axis of members."""
     kind = MLP if settings.architecture == "mlp" else Transformer
-    return eqx.filter_vmap(lambda key: kind(encoder, outputs, settings, key))(keys)
+    return eqx.filter_vmap(lambda key: kind(encoder, features, outputs, settings, key))(keys)
 
 
 def apply_network(
-    network: Network, encoder: Encoder, ranks: Int[Array, "n parameters"]
+    network: Network,
+    encoder: Encoder,
+    ranks: Int[Array, "n parameters"],
+    context: Float[Array, " features"],
 ) -> Float[Array, "n outputs"]:
-    """Return one network's outputs for a batch of designs."""
-    return jax.vmap(network)(encoder(ranks))
+    """Return one network's outputs for a batch of designs and one application."""
+    return jax.vmap(network, in_axes=(0, None))(encoder(ranks), context)
 
 
 def apply_ensemble(
-    networks: Any, encoder: Encoder, ranks: Int[Array, "n parameters"]
+    networks: Any, encoder: Encoder, ranks: Int[Array, "n parameters"], context: Float[Array, " features"]
 ) -> Float[Array, "members n outputs"]:
-    """Return every member's outputs for one batch of designs."""
+    """Return every member's outputs for one batch of designs and one application."""
     encoded = encoder(ranks)
-    outputs: Array = eqx.filter_vmap(lambda network: jax.vmap(network)(encoded))(networks)
+    outputs: Array = eqx.filter_vmap(lambda network: jax.vmap(network, in_axes=(0, None))(encoded, context))(
+        networks
+    )
     return outputs

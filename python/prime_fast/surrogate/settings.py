@@ -12,6 +12,12 @@ from typing import Any, Literal
 from prime_fast.errors import ConfigurationError
 
 MOST_LAYERS = 64
+CHOICES = {
+    "architecture": ("mlp", "transformer"),
+    "conditioning": ("product", "film", "concat"),
+    "push": ("hinge", "linear"),
+    "adversarial_search": ("genetic", "firefly", "differential_evolution", "local_search"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,14 @@ class TrainingSettings:
     """Hidden units of a block's feed-forward part."""
     mixtures: int = 4
     """Output layers that a gate mixes."""
+    conditioning: Literal["product", "film", "concat"] = "concat"
+    """How the context of an application meets a design, where there are several; see `Conditioning`."""
 
     members: int = 8
     """Networks in the ensemble; they differ in their initial weights."""
-    steps: int = 2000
+    steps: int = 1000
     """Steps of the final fit, on the whole log."""
-    selection_steps: int = 1000
+    selection_steps: int = 500
     """Steps of the training by which alpha, beta and the share of ``steps`` to go are chosen."""
     batch: int = 256
     """Feasible designs a step; as many infeasible ones are drawn beside them."""
@@ -44,16 +52,32 @@ class TrainingSettings:
     """AdamW's at the start; it falls to zero along a cosine."""
     weight_decay: float = 1e-4
     feasibility_weight: float = 1.0
-    """Weight of the feasibility head's cross-entropy."""
+    """Weight of the feasibility head's cross-entropy; with 0.0 the search has no gate."""
+    censoring: float | None = 0.2
+    """Deviations of the log over which infeasible designs that are predicted to be better than all feasible
+    ones cease to count, as no feasible one could be logged beside them; see `losses`. None: all count."""
+    ranking_weight: float = 0.0
+    """Weight of the loss that ranks the best designs logged before the rest."""
+    near_optimal: float = 0.2
+    """Share of an application's feasible designs that this loss takes to be the best."""
 
+    push: Literal["hinge", "linear"] = "hinge"
+    """Whether the pushes end where a design is predicted no better than the log, or never, as in PRIME."""
     alphas: tuple[float, ...] = (0.0, 0.001)
     """Candidates for the weight of the push on adversarial designs."""
     betas: tuple[float, ...] = (0.0, 0.001)
     """Candidates for the weight of the push on infeasible designs."""
+    overestimation: float | None = None
+    """By how many deviations of the log adversarial designs may be predicted better than logged ones: alpha,
+    from its candidate on, rises while they exceed it, else falls (COMs). None: alpha is fixed."""
+    alpha_rate: float = 0.01
+    """Step size of that ascent on alpha."""
     holdout: float = 0.2
     """Share of the feasible designs, the best ones, that the choice between candidates is made by."""
     checkpoints: int = 4
     """Points of the training between which that choice is made too."""
+    adversarial_search: Literal["genetic", "firefly", "differential_evolution", "local_search"] = "genetic"
+    """Search that looks for adversarial designs."""
     adversarial_period: int = 20
     """Training steps between two generations of the adversarial search."""
     adversarial_restart: int = 25
@@ -64,12 +88,11 @@ class TrainingSettings:
     gate: float = 0.5
     """Probability of being feasible below which a design counts as infeasible in the search."""
     pessimism: float = 0.0
-    """Deviations of the ensemble added to its mean in the score that the search sees."""
+    """Deviations of the ensemble added to its mean in the score that the search sees: a lower confidence
+    bound, of a quantity that is minimised."""
 
     def __post_init__(self) -> None:
         """Check every value, so that no impossible setting reaches a compiled function."""
-        if self.architecture not in ("mlp", "transformer"):
-            _reject("architecture", self.architecture, "'mlp' or 'transformer'")
         for name in (
             "width", "depth", "token_width", "blocks", "heads", "feed_forward", "mixtures", "members",
             "steps", "selection_steps", "batch", "checkpoints", "adversarial_period", "adversarial_restart",
@@ -80,9 +103,20 @@ class TrainingSettings:
             most = MOST_LAYERS if name in ("depth", "blocks") else 2**31 - 1
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
                 _reject(name, value, f"an integer from 1 to {most}")
-        for name in ("learning_rate", "weight_decay", "feasibility_weight", "pessimism"):
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                _reject(name, getattr(self, name), " or ".join(repr(value) for value in known))
+        for name in (
+            "learning_rate", "weight_decay", "feasibility_weight", "ranking_weight", "alpha_rate",
+            "pessimism",
+        ):  # fmt: skip
             _check_number(name, getattr(self, name))
-        for name in ("holdout", "gate"):
+        for name in ("overestimation", "censoring"):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name))
+        if self.censoring == 0.0:
+            _reject("censoring", self.censoring, "a positive number or None")
+        for name in ("holdout", "gate", "near_optimal"):
             _check_number(name, getattr(self, name))
             if getattr(self, name) >= 1.0:
                 _reject(name, getattr(self, name), "a number of at least 0 and less than 1")
@@ -145,9 +179,9 @@ def _reject(name: str, value: object, right: str) -> None:
 
 PRESETS: Mapping[str, TrainingSettings] = MappingProxyType(
     {
-        "quick": TrainingSettings(members=4, steps=1000, selection_steps=500),
+        "quick": TrainingSettings(members=4, steps=500, selection_steps=250),
         "standard": TrainingSettings(),
-        "thorough": TrainingSettings(steps=8000, selection_steps=2000, members=16),
+        "thorough": TrainingSettings(steps=4000, selection_steps=1000, members=16),
     }
 )
 """Settings by the name of a budget."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -16,8 +16,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from prime_fast.errors import DataError
+from prime_fast.errors import ConfigurationError, DataError
 from prime_fast.logs.writing import atomic_file
+from prime_fast.surrogate.contexts import ContextScale
 from prime_fast.surrogate.data import Scale, check_ranks
 from prime_fast.surrogate.features import Encoder
 from prime_fast.surrogate.networks import FEASIBILITY, METRICS, OBJECTIVE, apply_ensemble, build_ensemble
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
     from prime_fast.space import DesignSpace
 
-FORMAT = "prime-fast-surrogate/1"
+Context: TypeAlias = "str | Sequence[float] | NDArray[np.float64]"
+
+FORMAT = "prime-fast-surrogate/2"
 BLOCK = 1024
 """Designs of a compiled call: batches are padded to it, so that there is one compilation."""
 ATTENTION_BLOCK = 128
@@ -51,18 +54,26 @@ class Prediction(NamedTuple):
 
 @eqx.filter_jit
 def ensemble_outputs(
-    networks: Any, encoder: Encoder, ranks: Int[NDArray[np.int32], "n parameters"], chunk: int
+    networks: Any,
+    encoder: Encoder,
+    ranks: Int[NDArray[np.int32], "n parameters"],
+    context: Float[NDArray[np.float32], " features"],
+    chunk: int,
 ) -> Float[Array, "members n outputs"]:
     """Return every member's outputs, computed ``chunk`` designs at a time; n is a multiple of it."""
     if chunk == ranks.shape[0]:
-        return apply_ensemble(networks, encoder, jnp.asarray(ranks))
+        return apply_ensemble(networks, encoder, jnp.asarray(ranks), jnp.asarray(context))
     chunks = jnp.asarray(ranks).reshape(-1, chunk, ranks.shape[1])
-    outputs = jax.lax.map(lambda part: apply_ensemble(networks, encoder, part), chunks)
+    outputs = jax.lax.map(lambda part: apply_ensemble(networks, encoder, part, jnp.asarray(context)), chunks)
     return jnp.moveaxis(outputs, 0, 1).reshape(outputs.shape[1], ranks.shape[0], outputs.shape[3])
 
 
 def padded_outputs(
-    networks: Any, encoder: Encoder, ranks: NDArray[np.integer], architecture: str
+    networks: Any,
+    encoder: Encoder,
+    ranks: NDArray[np.integer],
+    context: NDArray[np.float32],
+    architecture: str,
 ) -> NDArray[np.float64]:
     """Return every member's outputs for any number of designs: shape (members, n, outputs)."""
     chunk = BLOCK if architecture == "mlp" else ATTENTION_BLOCK
@@ -72,7 +83,7 @@ def padded_outputs(
         # A buffer of its own: JAX may read the memory of an argument after the call has returned.
         block = np.zeros((BLOCK, encoder.parameters), np.int32)
         block[: len(part)] = part
-        outputs = np.asarray(ensemble_outputs(networks, encoder, block, chunk), np.float64)
+        outputs = np.asarray(ensemble_outputs(networks, encoder, block, context, chunk), np.float64)
         parts.append(outputs[:, : len(part)])
     return np.concatenate(parts, axis=1)
 
@@ -89,37 +100,62 @@ class Surrogate:
     objective : Scale
     metrics : mapping of name to Scale
         The learned metrics, in the order of the networks' outputs.
-    has_infeasible : bool
-        Whether the log had infeasible designs; without any there is no gate.
+    has_gate : bool
+        Whether it learned what is feasible.
     settings : TrainingSettings
     seed : int
     log_sha256 : str
         `TrainingData.sha256` of the log.
     selection : mapping
         The chosen alpha, beta and number of steps, and how they were chosen; JSON-able.
+    applications : tuple of str
+        Those of the log, where it had contexts.
+    contexts : ndarray of shape (applications, features), float64, or None
+        Their features.
+    context_scale : ContextScale
     """
 
     space: DesignSpace
     networks: Any
     objective: Scale
     metrics: Mapping[str, Scale]
-    has_infeasible: bool
+    has_gate: bool
     settings: TrainingSettings
     seed: int
     log_sha256: str
     selection: Mapping[str, Any]
+    applications: tuple[str, ...] = ()
+    contexts: NDArray[np.float64] | None = None
+    context_scale: ContextScale = field(default_factory=ContextScale)
     encoder: Encoder = field(init=False)
 
     def __post_init__(self) -> None:
         """Derive the encoding from the space."""
         object.__setattr__(self, "encoder", Encoder.of(self.space))
 
-    def _outputs(self, ranks: NDArray[np.integer]) -> NDArray[np.float64]:
+    def _outputs(self, ranks: NDArray[np.integer], context: Context | None) -> NDArray[np.float64]:
         check_ranks(self.space, ranks)
-        return padded_outputs(self.networks, self.encoder, ranks, self.settings.architecture)
+        seen = self._context(context)
+        return padded_outputs(self.networks, self.encoder, ranks, seen, self.settings.architecture)
+
+    def _context(self, context: Context | None) -> NDArray[np.float32]:
+        if context is None:
+            if self.contexts is not None and len(self.contexts) > 1:
+                raise ConfigurationError(
+                    f"the surrogate knows {', '.join(self.applications)}; name one, or give a context"
+                )
+            return self.context_scale.standardised(() if self.contexts is None else self.contexts[0])
+        if isinstance(context, str):
+            if context not in self.applications or self.contexts is None:
+                known = ", ".join(self.applications) or "none by name"
+                raise ConfigurationError(
+                    f"the surrogate was not trained on {context!r} but on {known}; give a context of features"
+                )
+            return self.context_scale.standardised(self.contexts[self.applications.index(context)])
+        return self.context_scale.standardised(context)
 
     def _probability(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        if not self.has_infeasible:
+        if not self.has_gate:
             return np.ones(outputs.shape[1])
         # The logistic function, in the form that cannot overflow.
         members: NDArray[np.float64] = 0.5 + 0.5 * np.tanh(0.5 * outputs[:, :, FEASIBILITY])
@@ -131,9 +167,24 @@ class Surrogate:
             for place, (name, scale) in enumerate(self.metrics.items())
         }
 
-    def predict(self, ranks: NDArray[np.integer]) -> Prediction:
-        """Predict designs, ranks of shape (n, parameters); DataError if they lie outside the space."""
-        outputs = self._outputs(ranks)
+    def predict(self, ranks: NDArray[np.integer], context: Context | None = None) -> Prediction:
+        """Predict designs.
+
+        Parameters
+        ----------
+        ranks : ndarray of shape (n, parameters), integer
+        context : str or array_like of shape (features,), optional
+            An application of the log by name, or the features of another one; needed unless the log had but
+            one.
+
+        Raises
+        ------
+        ConfigurationError
+            If the application is not among those of the log, or is not given.
+        DataError
+            If ranks lie outside the space, or the context is of another length.
+        """
+        outputs = self._outputs(ranks, context)
         scores = outputs[:, :, OBJECTIVE]
         return Prediction(
             self.objective.original(scores.mean(axis=0)),
@@ -143,7 +194,10 @@ class Surrogate:
         )
 
     def search_score(
-        self, ranks: NDArray[np.integer], limits: Mapping[str, float] | None = None
+        self,
+        ranks: NDArray[np.integer],
+        context: Context | None = None,
+        limits: Mapping[str, float] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Score designs for the search, lower being better.
 
@@ -151,25 +205,27 @@ class Surrogate:
         ----------
         ranks : ndarray of shape (n, parameters), integer
             May be reused as soon as the call has returned.
+        context : str or array_like of shape (features,), optional
+            As for `predict`.
         limits : mapping of learned metric to largest value, optional
 
         Returns
         -------
         scores : ndarray of shape (n,), float64
-            Mean over the members of the standardised logarithm of the objective, plus ``settings.pessimism``
-            deviations.
+            Logarithm of the predicted objective, in the log's unit: mean over the members, plus
+            ``settings.pessimism`` deviations.
         violations : ndarray of shape (n,), float64
             How far the probability of being feasible lies below ``settings.gate``, plus by what share a
             learned metric exceeds its limit; 0.0 where neither is the case.
         """
-        outputs = self._outputs(ranks)
+        outputs = self._outputs(ranks, context)
         members = outputs[:, :, OBJECTIVE]
         scores = members.mean(axis=0) + self.settings.pessimism * members.std(axis=0)
         violations = np.maximum(0.0, self.settings.gate - self._probability(outputs))
         learned = self._metrics(outputs)
         for name, limit in (limits or {}).items():
             violations += np.maximum(0.0, learned[name] / limit - 1.0)
-        return scores, violations
+        return scores * self.objective.deviation + self.objective.mean, violations
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the surrogate as safetensors, whole or not at all; ConfigurationError if that fails."""
@@ -178,7 +234,10 @@ class Surrogate:
             "space": self.space.to_toml(),
             "objective": asdict(self.objective),
             "metrics": {name: asdict(scale) for name, scale in self.metrics.items()},
-            "has_infeasible": self.has_infeasible,
+            "has_gate": self.has_gate,
+            "applications": list(self.applications),
+            "contexts": None if self.contexts is None else self.contexts.tolist(),
+            "context_scale": asdict(self.context_scale),
             "settings": self.settings.to_dict(),
             "members": _members(self.networks),
             "seed": self.seed,
@@ -216,19 +275,29 @@ class Surrogate:
             settings = TrainingSettings.from_dict(header["settings"])
             space = DesignSpace.from_toml(header["space"], origin=f"the space in {path}")
             metrics = {str(name): _scale(scale) for name, scale in header["metrics"].items()}
-            networks = _restored(
-                Encoder.of(space), METRICS + len(metrics), settings, _integer(header["members"]), tensors
-            )
+            applications = tuple(str(name) for name in header["applications"])
+            scale, contexts = _context_scale(header["context_scale"]), None
+            if header["contexts"] is not None:
+                contexts = np.array(header["contexts"], np.float64)
+                scale.standardised(contexts)
+                if contexts.shape != (max(len(applications), 1), scale.features):
+                    raise DataError(f"{len(applications)} applications have contexts of {contexts.shape}")
+            outputs = METRICS + len(metrics)
+            members = _integer(header["members"])
+            networks = _restored(Encoder.of(space), scale.features, outputs, settings, members, tensors)
             return cls(
                 space=space,
                 networks=networks,
                 objective=_scale(header["objective"]),
                 metrics=metrics,
-                has_infeasible=header["has_infeasible"] is True,
+                has_gate=header["has_gate"] is True,
                 settings=settings,
                 seed=_integer(header["seed"]),
                 log_sha256=str(header["log_sha256"]),
                 selection=dict(header["selection"]),
+                applications=applications,
+                contexts=contexts,
+                context_scale=scale,
             )
         except KeyError as error:
             raise DataError(f"{path} is not a usable surrogate: its header lacks {error}") from None
@@ -253,6 +322,17 @@ def _scale(values: Mapping[str, Any]) -> Scale:
     return scale
 
 
+def _context_scale(values: Mapping[str, Any]) -> ContextScale:
+    mean, deviation = (tuple(float(value) for value in values[name]) for name in ("mean", "deviation"))
+    if (
+        len(mean) != len(deviation)
+        or not np.isfinite([*mean, *deviation]).all()
+        or min(deviation, default=0) < 0
+    ):
+        raise DataError("the scale of its contexts is not usable")
+    return ContextScale(mean, deviation)
+
+
 def _integer(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise DataError(f"{value!r} stands where an integer belongs")
@@ -261,6 +341,7 @@ def _integer(value: object) -> int:
 
 def _restored(
     encoder: Encoder,
+    features: int,
     outputs: int,
     settings: TrainingSettings,
     members: int,
@@ -271,6 +352,7 @@ def _restored(
     template = eqx.filter_eval_shape(
         build_ensemble,
         encoder,
+        features,
         outputs,
         settings,
         jax.eval_shape(lambda: jax.random.split(jax.random.key(0), members)),

@@ -1,21 +1,10 @@
-r"""Training on a log alone, by PRIME's objective for a cost that is minimised.
+"""Training on a log alone, by the objective of `losses`.
 
-With x a design, y the standardised logarithm of its cost, f the network's prediction of y and p its
-probability that x is feasible, one member minimises the mean over a batch of
-
-    (f(x) - y)^2                                             on feasible designs, as for each learned metric
-    + alpha * max(0, mean f(feasible) - f(x))                on adversarial designs
-    + beta * max(0, worst y of the log - f(x))               on infeasible designs
-    + w * (-log p(x)) / 2  and  w * (-log(1 - p(x))) / 2     on feasible and on infeasible designs
-
-The alpha term is PRIME's push, up on adversarial designs and down on the data, and the beta term its push on
-infeasible ones. The first ends where a design is predicted no better than the data on average, the second
-where it is predicted no better than the worst of them: unbounded, they would outgrow the regression.
-Adversarial designs are the generations of a genetic algorithm that minimises the network being trained.
+Adversarial designs are the generations of a search that minimises the network being trained.
 
 Alpha, beta and how long to train are chosen on the log: all candidates are trained at once without the best
-fifth of the feasible designs, and ranked by Kendall's tau on that fifth. Then the ensemble is trained on the
-whole log.
+fifth of each application's feasible designs, and ranked by Kendall's tau on that fifth, the mean over the
+applications. Then the ensemble is trained on the whole log.
 """
 
 from __future__ import annotations
@@ -33,18 +22,19 @@ from scipy import stats
 
 from prime_fast.errors import DataError, PrimeFastError
 from prime_fast.surrogate.adversary import Adversary
+from prime_fast.surrogate.contexts import ContextScale
 from prime_fast.surrogate.data import Scale, TrainingData
-from prime_fast.surrogate.features import Encoded, Encoder
-from prime_fast.surrogate.networks import FEASIBILITY, METRICS, OBJECTIVE, Network, build_ensemble
+from prime_fast.surrogate.features import Encoder
+from prime_fast.surrogate.losses import TERMS, Adversarial, Batch, Objective, member_losses
+from prime_fast.surrogate.networks import FEASIBILITY, METRICS, OBJECTIVE, build_ensemble
 from prime_fast.surrogate.settings import TrainingSettings
 from prime_fast.surrogate.surrogate import Surrogate, padded_outputs
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+    from jaxtyping import Array, Float, Int, PRNGKeyArray
     from numpy.typing import NDArray
 
 Record = Callable[[dict[str, Any]], None]
-TERMS = ("regression", "feasibility", "adversarial", "infeasible")
 
 SEEDS = 1 << 63
 MINIMUM_FOR_SELECTION = 50
@@ -62,7 +52,7 @@ class TrainingInterrupted(PrimeFastError):  # noqa: N818 (the user's wish, not a
 
 
 class Rows(NamedTuple):
-    """The log on the device, padded; feasible designs from the worst to the best."""
+    """The log on the device, padded; by application, feasible designs from the worst to the best."""
 
     feasible: Int[Array, "n_feasible parameters"]
     infeasible: Int[Array, "n_infeasible parameters"]
@@ -71,14 +61,26 @@ class Rows(NamedTuple):
     infeasible_targets: Float[Array, "n_infeasible targets"]
 
 
+class Span(NamedTuple):
+    """The rows of each application that batches are drawn from."""
+
+    application: Int[Array, " spans"]
+    first: Int[Array, " spans"]
+    size: Int[Array, " spans"]
+
+
 class Terms(NamedTuple):
     """What the loss needs beside networks and rows; arrays, so that another value needs no compilation."""
 
-    alpha: Float[Array, " members"]
     beta: Float[Array, " members"]
-    feasible_count: Int[Array, ""]
-    infeasible_count: Int[Array, ""]
-    worst: Float[Array, ""]
+    feasible: Span
+    near: Int[Array, " applications"]
+    """Row from which on an application's feasible designs count as near-optimal."""
+    infeasible: Span
+    """Of no application where there are no infeasible designs."""
+    worst: Float[Array, " applications"]
+    best: Float[Array, " applications"]
+    contexts: Float[Array, "applications features"]
     horizon: Float[Array, ""]
     """Steps after which the learning rate is zero."""
 
@@ -89,7 +91,7 @@ class StepSettings(NamedTuple):
     batch: int
     learning_rate: float
     weight_decay: float
-    feasibility_weight: float
+    objective: Objective
 
 
 class State(NamedTuple):
@@ -97,59 +99,20 @@ class State(NamedTuple):
 
     networks: Any
     optimiser: optax.OptState
+    alpha: Float[Array, " members"]
     losses: Float[Array, "members terms"]
     """Sums over the steps since the last record."""
     diverged: Int[Array, ""]
     """The first step whose loss was not finite, or -1."""
 
 
-class _Batch(NamedTuple):
-    feasible: Encoded
-    targets: Float[Array, "n targets"]
-    infeasible: Encoded
-    infeasible_targets: Float[Array, "n targets"]
-    has_infeasible: Bool[Array, ""]
-    worst: Float[Array, ""]
-
-
-def member_losses(
-    network: Network,
-    alpha: Float[Array, ""],
-    beta: Float[Array, ""],
-    adversarial: Encoded | None,
-    batch: _Batch,
-    feasibility_weight: float,
-) -> tuple[Float[Array, ""], Float[Array, " terms"]]:
-    """Return one member's loss and its four terms, weighted, in the order of ``TERMS``."""
-    feasible = jax.vmap(network)(batch.feasible)
-    infeasible = jax.vmap(network)(batch.infeasible)
-    predicted = feasible[:, OBJECTIVE]
-    regression = jnp.mean(jnp.square(predicted - batch.targets[:, 0]))
-    for place in range(batch.targets.shape[1] - 1):
-        known = jnp.concatenate([batch.targets[:, 1 + place], batch.infeasible_targets[:, 1 + place]])
-        found = jnp.concatenate([feasible[:, METRICS + place], infeasible[:, METRICS + place]])
-        usable = jnp.isfinite(known)
-        error = jnp.where(usable, found - jnp.where(usable, known, 0.0), 0.0)
-        regression += jnp.sum(jnp.square(error)) / jnp.maximum(usable.sum(), 1).astype(error.dtype)
-    entropy = jnp.mean(jax.nn.softplus(-feasible[:, FEASIBILITY])) + jnp.mean(
-        jax.nn.softplus(infeasible[:, FEASIBILITY])
-    )
-    infeasible_push = jnp.mean(jax.nn.relu(batch.worst - infeasible[:, OBJECTIVE]))
-    adversarial_push = jnp.zeros_like(regression)
-    if adversarial is not None:
-        below = predicted.mean() - jax.vmap(network)(adversarial)[:, OBJECTIVE]
-        adversarial_push = jnp.mean(jax.nn.relu(below))
-    # Without infeasible designs their rows are padding, which teaches nothing.
-    present = batch.has_infeasible.astype(regression.dtype)
-    terms = jnp.stack(
-        [
-            regression,
-            present * feasibility_weight * entropy / 2.0,
-            alpha * adversarial_push,
-            present * beta * infeasible_push,
-        ]
-    )
-    return terms.sum(), terms
+def _drawn(key: PRNGKeyArray, span: Span, size: int) -> tuple[Int[Array, " size"], Int[Array, " size"]]:
+    """Return rows, applications with even chances and their rows with even chances, and applications."""
+    place_key, row_key = jax.random.split(key)
+    places = jax.random.randint(place_key, (size,), 0, len(span.size))
+    counts = span.size[places]
+    rows = span.first[places] + jax.random.randint(row_key, (size,), 0, jnp.maximum(counts, 1))
+    return rows, span.application[places]
 
 
 def _optimiser(weight_decay: float) -> optax.GradientTransformation:
@@ -162,7 +125,7 @@ def advance(
     state: State,
     rows: Rows,
     terms: Terms,
-    pool: Int[Array, "members n parameters"] | None,
+    pool: tuple[Int[Array, "members n parameters"], Float[Array, " features"]] | None,
     key: PRNGKeyArray,
     start: Int[Array, ""],
     count: Int[Array, ""],
@@ -173,33 +136,42 @@ def advance(
     optimiser = _optimiser(settings.weight_decay)
     schedule = optax.cosine_decay_schedule(settings.learning_rate, decay_steps=1)
     params, static = eqx.partition(state.networks, eqx.is_inexact_array)
-    adversarial = None if pool is None else encoder(pool)
+    adversarial = None if pool is None else Adversarial(encoder(pool[0]), pool[1])
 
     def loss(
-        member: Any, alpha: Float[Array, ""], beta: Float[Array, ""], designs: Encoded | None, batch: _Batch
-    ) -> tuple[Float[Array, ""], Float[Array, " terms"]]:
-        return member_losses(
-            eqx.combine(member, static), alpha, beta, designs, batch, settings.feasibility_weight
-        )
+        member: Any,
+        alpha: Float[Array, ""],
+        beta: Float[Array, ""],
+        adversarial: Adversarial | None,
+        batch: Batch,
+    ) -> tuple[Float[Array, ""], tuple[Float[Array, " terms"], Float[Array, ""]]]:
+        network = eqx.combine(member, static)
+        return member_losses(network, alpha, beta, adversarial, batch, settings.objective)
 
-    gradients = jax.vmap(jax.grad(loss, has_aux=True), in_axes=(0, 0, 0, 0, None))
+    designs = None if adversarial is None else Adversarial(0, None)  # type: ignore[arg-type]
+    gradients = jax.vmap(jax.grad(loss, has_aux=True), in_axes=(0, 0, 0, designs, None))
 
     def step(number: Int[Array, ""], carry: State) -> State:
         feasible_key, infeasible_key = jax.random.split(jax.random.fold_in(key, number))
-        good = jax.random.randint(feasible_key, (settings.batch,), 0, terms.feasible_count)
-        bad = jax.random.randint(infeasible_key, (settings.batch,), 0, jnp.maximum(terms.infeasible_count, 1))
-        batch = _Batch(
-            encoder(rows.feasible[good]), rows.targets[good],
-            encoder(rows.infeasible[bad]), rows.infeasible_targets[bad],
-            terms.infeasible_count > 0, terms.worst,
+        good, of_good = _drawn(feasible_key, terms.feasible, settings.batch)
+        bad, of_bad = _drawn(infeasible_key, terms.infeasible, settings.batch)
+        batch = Batch(
+            encoder(rows.feasible[good]), terms.contexts[of_good], of_good, rows.targets[good],
+            good >= terms.near[of_good],
+            encoder(rows.infeasible[bad]), terms.contexts[of_bad], rows.infeasible_targets[bad],
+            terms.worst[of_bad], terms.best[of_bad], terms.infeasible.size.sum() > 0,
         )  # fmt: skip
-        slopes, losses = gradients(carry.networks, terms.alpha, terms.beta, adversarial, batch)
+        slopes, (losses, excess) = gradients(carry.networks, carry.alpha, terms.beta, adversarial, batch)
         updates, optimiser_state = jax.vmap(optimiser.update)(slopes, carry.optimiser, carry.networks)
         updates = optax.tree.scale(-schedule(number.astype(jnp.float32) / terms.horizon), updates)
         broken = (carry.diverged < 0) & ~jnp.isfinite(losses).all()
+        alpha, objective = carry.alpha, settings.objective
+        if objective.overestimation is not None and adversarial is not None:
+            alpha = jax.nn.relu(alpha + objective.alpha_rate * (excess - objective.overestimation))
         return State(
             optax.apply_updates(carry.networks, updates),
             optimiser_state,
+            alpha,
             carry.losses + losses,
             jnp.where(broken, number, carry.diverged),
         )
@@ -235,10 +207,18 @@ class _Session:
             axis=1,
         )
         feasible = np.flatnonzero(data.feasible)
-        # Worst first: the selection trains on a prefix and judges by the rest.
-        self.feasible = feasible[np.argsort(-targets[feasible, 0], kind="stable")]
+        # Worst first: the selection trains on a prefix of each application's designs and judges by the rest.
+        of_row = data.application_of_row
+        self.feasible = feasible[np.lexsort((-targets[feasible, 0], of_row[feasible]))]
         generator = np.random.default_rng(self.seed)
-        self.infeasible = generator.permutation(np.flatnonzero(~data.feasible))
+        infeasible = generator.permutation(np.flatnonzero(~data.feasible))
+        self.infeasible = infeasible[np.argsort(of_row[infeasible], kind="stable")]
+        self.applications = max(1, len(data.applications))
+        self.feasible_counts = np.bincount(of_row[self.feasible], minlength=self.applications)
+        self.infeasible_counts = np.bincount(of_row[self.infeasible], minlength=self.applications)
+        raw = np.zeros((1, 0)) if data.contexts is None else data.contexts
+        self.context_scale = ContextScale.fitted(raw)
+        self.contexts = self.context_scale.standardised(raw)
         self.targets = targets
         self.rows = Rows(
             jnp.asarray(_padded(data.ranks[self.feasible].astype(np.int32))),
@@ -259,41 +239,57 @@ class _Session:
         phase: str,
         candidates: list[tuple[float, float]],
         members: int,
-        feasible_count: int,
-        infeasible_count: int,
+        feasible_counts: NDArray[np.integer],
+        infeasible_counts: NDArray[np.integer],
         horizon: int,
         steps: int,
         at_checkpoint: Callable[[int, Any], None] | None = None,
     ) -> Any:
-        """Return an ensemble trained for ``steps`` of ``horizon``; member m takes candidate m, in turn."""
+        """Return an ensemble trained for ``steps`` of ``horizon``; member m takes candidate m, in turn.
+
+        Of each application's designs, the first ``..._counts`` are trained on.
+        """
         settings = self.settings
         key = jax.random.fold_in(self.key, 0 if phase == "selection" else 1)
         # Members of one round differ in their candidate alone, so that candidates are compared fairly.
         keys = jax.random.split(key, -(-members // len(candidates)))[np.arange(members) // len(candidates)]
-        networks = build_ensemble(self.encoder, METRICS + len(self.metrics), settings, keys)
+        features = self.context_scale.features
+        networks = build_ensemble(self.encoder, features, METRICS + len(self.metrics), settings, keys)
         params = eqx.filter(networks, eqx.is_inexact_array)
+        groups = np.arange(members) % len(candidates)
+        pairs = np.asarray(candidates, np.float32)[groups]
         state = State(
             networks,
             jax.vmap(_optimiser(settings.weight_decay).init)(params),
+            jnp.asarray(pairs[:, 0]),
             jnp.zeros((members, len(TERMS))),
             jnp.asarray(-1, jnp.int32),
         )
-        groups = np.arange(members) % len(candidates)
-        pairs = np.asarray(candidates, np.float32)[groups]
+        firsts = np.cumsum(self.feasible_counts) - self.feasible_counts
+        near = firsts + np.ceil(feasible_counts * (1.0 - settings.near_optimal)).astype(np.int64)
         terms = Terms(
-            jnp.asarray(pairs[:, 0]),
             jnp.asarray(pairs[:, 1]),
-            jnp.asarray(feasible_count, jnp.int32),
-            jnp.asarray(infeasible_count, jnp.int32),
-            jnp.asarray(self.targets[self.feasible[0], 0]),
+            _span(self.feasible_counts, feasible_counts),
+            jnp.asarray(near, jnp.int32),
+            _span(self.infeasible_counts, infeasible_counts),
+            jnp.asarray(self.targets[self.feasible[firsts], 0]),
+            jnp.asarray(self.targets[self.feasible[firsts + feasible_counts - 1], 0]),
+            jnp.asarray(self.contexts),
             jnp.asarray(horizon, jnp.float32),
         )
         adversary = None
-        if (pairs[:, 0] > 0.0).any():
-            adversary = Adversary(self.data.space, self.encoder, settings, self.limits, groups, self.seed)
-        constants = StepSettings(
-            settings.batch, settings.learning_rate, settings.weight_decay, settings.feasibility_weight
+        if (pairs[:, 0] > 0.0).any() or settings.overestimation is not None:
+            space, seed = self.data.space, self.seed
+            adversary = Adversary(space, self.encoder, settings, self.limits, groups, seed, self.contexts)
+        objective = Objective(
+            settings.feasibility_weight,
+            settings.ranking_weight,
+            settings.push == "linear",
+            settings.overestimation,
+            settings.alpha_rate,
+            settings.censoring,
         )
+        constants = StepSettings(settings.batch, settings.learning_rate, settings.weight_decay, objective)
         marks = {round(horizon * (1 + n) / settings.checkpoints) for n in range(settings.checkpoints)}
         period = max(1, horizon // RECORDS)
         pool, step, recorded, length = None, 0, 0, 1
@@ -343,52 +339,84 @@ class _Session:
         means = np.asarray(state.losses, np.float64) / count
         for number, (alpha, beta) in enumerate(candidates):
             losses = dict(zip(TERMS, means[groups == number].mean(axis=0).tolist(), strict=True))
-            self.emit(event="step", phase=phase, step=step, alpha=alpha, beta=beta, **losses)
+            now = float(np.asarray(state.alpha)[groups == number].mean())
+            chosen = {"alpha": alpha, "beta": beta}
+            if self.settings.overestimation is not None:
+                chosen["adapted_alpha"] = now
+            self.emit(event="step", phase=phase, step=step, **chosen, **losses)
 
     def select(self) -> dict[str, Any]:
         """Choose alpha, beta and the share of the steps to go on the log."""
         settings = self.settings
         candidates = settings.candidates
-        held = int(len(self.feasible) * settings.holdout)
+        held = (self.feasible_counts * settings.holdout).astype(np.int64)
         choice: dict[str, Any] = {"alpha": candidates[0][0], "beta": candidates[0][1], "share": 1.0}
         if len(candidates) == 1 and settings.checkpoints == 1:
             return {**choice, "reason": "there was only one candidate"}
-        if len(self.feasible) < MINIMUM_FOR_SELECTION or held < 2:
-            few = f"{held} of {len(self.feasible)} feasible designs are too few to hold out"
+        if self.feasible_counts.min() < MINIMUM_FOR_SELECTION or held.min() < 2:
+            few = f"{held.min()} of {self.feasible_counts.min()} feasible designs are too few to hold out"
             return {**choice, "reason": f"{few}: the weakest push was taken"}
         steps = settings.selection_steps
         self.total += steps
-        trained = len(self.feasible) - held
+        trained = self.feasible_counts - held
         members = max(settings.members, len(candidates))
-        infeasible = int(len(self.infeasible) * (1.0 - settings.holdout)) or len(self.infeasible)
-        judged = np.concatenate([self.feasible[trained:], self.infeasible[infeasible:]])
-        truth = self.targets[self.feasible[trained:], 0]
+        kept = (self.infeasible_counts * (1.0 - settings.holdout)).astype(np.int64)
+        infeasible = np.where(kept > 0, kept, self.infeasible_counts)
+        ends, infeasible_ends = np.cumsum(self.feasible_counts), np.cumsum(self.infeasible_counts)
+        judged = [
+            (self.feasible[end - few : end], self.infeasible[bad_end - rest : bad_end])
+            for end, few, bad_end, rest in zip(
+                ends, held, infeasible_ends, self.infeasible_counts - infeasible, strict=True
+            )
+        ]
         found: list[dict[str, Any]] = []
 
         def judge(step: int, networks: Any) -> None:
-            outputs = padded_outputs(networks, self.encoder, self.data.ranks[judged], settings.architecture)
+            parts = []
+            for context, (good, bad) in zip(self.contexts, judged, strict=True):
+                ranks = self.data.ranks[np.concatenate([good, bad])]
+                outputs = padded_outputs(networks, self.encoder, ranks, context, settings.architecture)
+                parts.append((outputs, self.targets[good, 0]))
             for number, (alpha, beta) in enumerate(candidates):
-                means = outputs[number :: len(candidates)].mean(axis=0)
-                tau = float(stats.kendalltau(means[:held, OBJECTIVE], truth).statistic)
-                result = {"alpha": alpha, "beta": beta, "share": step / steps}
-                # Undefined where all predictions are equal, which ranks nothing.
-                result["tau"] = tau if np.isfinite(tau) else -1.0
-                if len(judged) > held:
-                    result["auroc"] = _auroc(means[:held, FEASIBILITY], means[held:, FEASIBILITY])
+                taus, aurocs = [], []
+                for outputs, truth in parts:
+                    means = outputs[number :: len(candidates)].mean(axis=0)
+                    tau = float(stats.kendalltau(means[: len(truth), OBJECTIVE], truth).statistic)
+                    # Undefined where all predictions are equal, which ranks nothing.
+                    taus.append(tau if np.isfinite(tau) else -1.0)
+                    logits = means[:, FEASIBILITY]
+                    if len(logits) > len(truth):
+                        aurocs.append(_auroc(logits[: len(truth)], logits[len(truth) :]))
+                result = {"alpha": alpha, "beta": beta, "share": step / steps, "tau": float(np.mean(taus))}
+                if aurocs and settings.feasibility_weight > 0.0:
+                    result["auroc"] = float(np.mean(aurocs))
                 found.append(result)
                 self.emit(event="candidate", **result)
 
         self.train("selection", candidates, members, trained, infeasible, steps, steps, judge)
         best = max(result["tau"] for result in found)
-        # Kendall's standard error of unrelated rankings: a stronger push, or less training, must win by more.
-        error = np.sqrt(2.0 * (2.0 * held + 5.0) / (9.0 * held * (held - 1.0)))
+        # Kendall's standard error of unrelated rankings, of a mean over applications: a stronger push, or
+        # less training, must win by more.
+        variances = 2.0 * (2.0 * held + 5.0) / (9.0 * held * (held - 1.0))
+        error = float(np.sqrt(variances.sum())) / len(held)
         near = [result for result in found if result["tau"] >= best - error]
         push = {pair: strength for strength, pair in enumerate(candidates)}
         chosen = min(near, key=lambda result: (push[result["alpha"], result["beta"]], -result["share"]))
         reason = (
-            f"weakest push, then longest training, within {error:.3f} of the highest tau ({held} held out)"
+            f"weakest push, then longest training, within {error:.3f} of the highest tau "
+            f"({held.sum()} held out)"
         )
         return {**chosen, "reason": reason}
+
+
+def _span(counts: NDArray[np.integer], used: NDArray[np.integer]) -> Span:
+    """Return the first ``used`` rows of each application, of which there are ``counts``."""
+    # Padding where there are none: drawn, and without effect.
+    places = np.flatnonzero(used > 0) if (used > 0).any() else np.array([0])
+    firsts = np.cumsum(counts) - counts
+    return Span(
+        *(jnp.asarray(values[places], jnp.int32) for values in (np.arange(len(counts)), firsts, used))
+    )
 
 
 def _padded(rows: NDArray[Any]) -> NDArray[Any]:
@@ -436,9 +464,9 @@ def train(
     Returns
     -------
     Surrogate
-        With no infeasible design in the log it predicts a probability of 1.0 and has no gate. With fewer than
-        `MINIMUM_FOR_SELECTION` feasible designs the weakest push is taken without a selection; `selection`
-        says so.
+        With no infeasible design in the log, or no weight on feasibility, it predicts a probability of 1.0
+        and has no gate. With fewer than `MINIMUM_FOR_SELECTION` feasible designs of an application the
+        weakest push is taken without a selection; `selection` says so.
 
     Raises
     ------
@@ -454,8 +482,8 @@ def train(
         "fit",
         [(selection["alpha"], selection["beta"])],
         settings.members,
-        len(session.feasible),
-        len(session.infeasible),
+        session.feasible_counts,
+        session.infeasible_counts,
         settings.steps,
         max(1, round(selection["share"] * settings.steps)),
     )
@@ -466,7 +494,10 @@ def train(
         networks=networks,
         objective=session.objective,
         metrics=session.metrics,
-        has_infeasible=bool(len(session.infeasible)),
+        has_gate=settings.feasibility_weight > 0.0 and bool(len(session.infeasible)),
+        context_scale=session.context_scale,
+        applications=data.applications,
+        contexts=data.contexts,
         settings=settings,
         seed=seed,
         log_sha256=data.sha256,

@@ -56,7 +56,7 @@ impl Application {
         self.inner.stand_in
     }
 
-    /// Layer counts, parameter bytes, MACs and vector operations.
+    /// Layer counts, bytes of weights and activations, MACs and vector operations.
     #[getter]
     fn totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let totals = self.inner.totals();
@@ -66,7 +66,12 @@ impl Application {
         fields.set_item("feed_forward_layers", totals.feed_forward_layers)?;
         fields.set_item("parameter_bytes", totals.parameter_bytes)?;
         fields.set_item("macs", totals.macs)?;
+        fields.set_item("recurrent_layers", totals.recurrent_layers)?;
         fields.set_item("vector_operations", totals.vector_operations)?;
+        fields.set_item("activation_bytes", totals.activation_bytes)?;
+        fields.set_item("largest_activation_bytes", totals.largest_activation_bytes)?;
+        fields.set_item("largest_parameter_bytes", totals.largest_parameter_bytes)?;
+        fields.set_item("largest_macs", totals.largest_macs)?;
         Ok(fields)
     }
 }

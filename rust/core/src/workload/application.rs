@@ -51,12 +51,22 @@ pub struct Totals {
     pub depthwise_layers: usize,
     /// Dense and recurrent layers.
     pub feed_forward_layers: usize,
+    /// Recurrent layers alone.
+    pub recurrent_layers: usize,
     /// Bytes of all weights.
     pub parameter_bytes: u64,
     /// Multiply-accumulates of one inference.
     pub macs: u64,
     /// Operations of pools and elementwise layers.
     pub vector_operations: u64,
+    /// Bytes that layers read and write, but for weights.
+    pub activation_bytes: u64,
+    /// The most of them in one layer.
+    pub largest_activation_bytes: u64,
+    /// The most bytes of weights in one layer.
+    pub largest_parameter_bytes: u64,
+    /// The most multiply-accumulates in one layer.
+    pub largest_macs: u64,
 }
 
 impl Application {
@@ -124,7 +134,6 @@ impl Application {
 impl Totals {
     fn new(layers: &[Layer]) -> Option<Self> {
         let mut totals = Self::default();
-        let mut tensor_bytes = 0_u64;
         for layer in layers {
             match layer.kind {
                 LayerKind::Conv | LayerKind::TransposedConv => totals.conv_layers += 1,
@@ -132,12 +141,16 @@ impl Totals {
                 LayerKind::Dense | LayerKind::Recurrent => totals.feed_forward_layers += 1,
                 LayerKind::Pool | LayerKind::Elementwise => {}
             }
+            totals.recurrent_layers += usize::from(layer.kind == LayerKind::Recurrent);
             totals.parameter_bytes = totals.parameter_bytes.checked_add(layer.parameter_bytes())?;
             totals.macs = totals.macs.checked_add(layer.macs())?;
             totals.vector_operations = totals.vector_operations.checked_add(layer.vector_operations())?;
-            // Not reported; that it fits keeps every sum of live tensors in range.
-            tensor_bytes =
-                tensor_bytes.checked_add(layer.input_bytes())?.checked_add(layer.output_bytes())?;
+            // That their sum fits keeps every sum of live tensors in range.
+            let activation_bytes = layer.input_bytes().checked_add(layer.output_bytes())?;
+            totals.activation_bytes = totals.activation_bytes.checked_add(activation_bytes)?;
+            totals.largest_activation_bytes = totals.largest_activation_bytes.max(activation_bytes);
+            totals.largest_parameter_bytes = totals.largest_parameter_bytes.max(layer.parameter_bytes());
+            totals.largest_macs = totals.largest_macs.max(layer.macs());
         }
         Some(totals)
     }

@@ -1,0 +1,271 @@
+"""The directory of a finished run, read back and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prime_fast.errors import ConfigurationError, DataError, PrimeFastError
+from prime_fast.logs import bundled_log, read_log, read_table
+from prime_fast.offline import LoggedDesigns, OfflineTask
+from prime_fast.run_directory import FORMAT, MANIFEST
+from prime_fast.space import DesignSpace
+from prime_fast.workload import Application, application_names
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from prime_fast.logs import Log
+    from prime_fast.surrogate import Surrogate
+
+# What the manifest must have, and of which kind.
+FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    "status": str,
+    "method": str,
+    "applications": list,
+    "learned_from": list,
+    "combine": str,
+    "weights": dict,
+    "references": dict,
+    "contexts": dict,
+    "objective": str,
+    "limits": dict,
+    "logs": list,
+    "space": str,
+}
+BUNDLED = "bundled:"
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedRun:
+    """A run with proposals and a surrogate.
+
+    Attributes
+    ----------
+    path : Path
+    manifest : dict
+    space : DesignSpace
+    objective : str
+    task : OfflineTask
+        As it was; without a design in its logs where these can't be read again.
+    logs : list of Log
+        As learned from; empty where they can't be read again.
+    missing : str or None
+        Why they can't.
+    proposals : polars.DataFrame
+    surrogate : Surrogate
+    warnings : list of str
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    space: DesignSpace
+    objective: str
+    task: OfflineTask
+    logs: list[Log]
+    missing: str | None
+    proposals: pl.DataFrame
+    surrogate: Surrogate
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def applications(self) -> tuple[str, ...]:
+        """Those designed for; one of any name where the log names none."""
+        return self.task.applications
+
+
+def read_run(path: str | Path) -> FinishedRun:
+    """Read the directory of a run.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such run, it is still running or failed, or its method trains no network.
+    DataError
+        If a file of it is missing, damaged, or doesn't belong to the others.
+    """
+    path = Path(path)
+    manifest = _manifest(path)
+    space = _space(manifest, path)
+    objective = manifest["objective"]
+    surrogate = _surrogate(path, manifest, space)
+    proposals = _proposals(path, space)
+    warnings = []
+    if manifest["status"] == "interrupted":
+        warnings.append("the run was interrupted: its search had not ended")
+    logs, missing = _logs(manifest, space)
+    if missing is not None:
+        warnings.append(f"the distance to the log is left out: {missing}")
+    try:
+        task = _task(manifest, space, logs)
+        if not logs and task.combine == "worst" and set(task.references or {}) < set(task.applications):
+            raise DataError(f"the worst ratio needs the best logged designs, but {missing}")
+        for name in task.applications:
+            surrogate.predict(np.zeros((1, space.dimensions), space.rank_dtype), task.context(name))
+    except (ConfigurationError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path / MANIFEST} doesn't describe a run that can be explained: {error}") from None
+    return FinishedRun(
+        path, manifest, space, objective, task, logs, missing, proposals, surrogate, warnings
+    )  # fmt: skip
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not file.is_file():
+        what = "no such directory" if not path.exists() else f"no {MANIFEST} in it"
+        raise ConfigurationError(f"{path}: {what}; name the directory of a run, as `optimize --out` makes it")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{file} is damaged: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise DataError(f"{file}: its format is {found!r}; this version reads {FORMAT}")
+    # A run that failed early is told apart before anything else is asked of its manifest.
+    if manifest.get("status") == "running":
+        raise ConfigurationError(f"{path}: the run is still going on, or was killed; nothing to explain yet")
+    if manifest.get("status") == "failed":
+        raise ConfigurationError(f"{path}: the run failed: {manifest.get('error', 'no reason is recorded')}")
+    for name, kind in FIELDS.items():
+        if name not in manifest:
+            raise DataError(f"{file} is damaged, or no manifest of `optimize`: it lacks `{name}`")
+        if not isinstance(manifest[name], kind):
+            raise DataError(f"{file} is damaged: `{name}` is {str(manifest[name])[:60]!r}")
+    names = [*manifest["applications"], *manifest["learned_from"]]
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(f"{file} is damaged: an application has no name")
+    return manifest
+
+
+def _space(manifest: dict[str, Any], path: Path) -> DesignSpace:
+    try:
+        return DesignSpace.from_toml(manifest["space"], f"the space in {path / MANIFEST}")
+    except ConfigurationError as error:
+        raise DataError(str(error)) from None
+
+
+def _surrogate(path: Path, manifest: dict[str, Any], space: DesignSpace) -> Surrogate:
+    file = path / "surrogate.safetensors"
+    if not file.is_file():
+        if manifest.get("training") is None:
+            raise ConfigurationError(
+                f"{path}: method `{manifest['method']}` leaves no network behind to explain designs by; "
+                "explain a run of `default`, or of another method that trains one"
+            )
+        if manifest["status"] == "interrupted":
+            raise ConfigurationError(f"{path}: the run was interrupted before there was a surrogate")
+        raise DataError(f"{file} is missing")
+    from prime_fast.surrogate import Surrogate
+
+    surrogate = Surrogate.load(file)
+    if surrogate.space != space:
+        raise DataError(f"{file} was trained in another design space than that of {path / MANIFEST}")
+    return surrogate
+
+
+def _proposals(path: Path, space: DesignSpace) -> pl.DataFrame:
+    file = path / "proposals.parquet"
+    if not file.is_file():
+        raise DataError(f"{file} is missing")
+    table, _ = read_table(file)
+    try:
+        space.ranks_from_frame(table)
+    except DataError as error:
+        raise DataError(f"{file} doesn't hold designs of the run's space: {error}") from None
+    return table
+
+
+def _logs(manifest: dict[str, Any], space: DesignSpace) -> tuple[list[Log], str | None]:
+    """Read the logs that were learned from, or say why they can't be."""
+    names: list[str | None] = manifest["learned_from"] or [None]
+    entries = manifest["logs"]
+    try:
+        if len(entries) != len(names):
+            raise DataError(f"the manifest names {len(entries)} logs of {len(names)} applications")
+        logs = [_log(name, entry, manifest, space) for name, entry in zip(names, entries, strict=True)]
+    except (PrimeFastError, OSError) as error:
+        return [], str(error)
+    except (KeyError, TypeError, AttributeError) as error:
+        return [], f"what the manifest says of the logs is damaged ({error!r})"
+    return logs, None
+
+
+def _log(name: str | None, entry: Mapping[str, Any], manifest: dict[str, Any], space: DesignSpace) -> Log:
+    """Read one log; DataError where it isn't what was learned from."""
+    paths = [source["path"] for source in entry["sources"]]
+    objective = manifest["objective"]
+    if name is not None and paths and paths[0].startswith(BUNDLED):
+        log = bundled_log(name, space, objective)
+        same = [source.sha256 for source in log.sources] == [source["sha256"] for source in entry["sources"]]
+    else:
+        for source in entry["sources"]:
+            file = Path(source["path"])
+            if not file.is_file():
+                raise DataError(f"the log {file} is not there (paths are relative to where the run was made)")
+            if hashlib.sha256(file.read_bytes()).hexdigest() != source["sha256"]:
+                raise DataError(f"the log {file} has changed since the run")
+        log = _read_user_log(name, paths, manifest, space)
+        same = True
+    if not same or log.sha256 != entry["sha256"]:
+        raise DataError(f"the log {', '.join(paths)} is not read as it was for the run")
+    return log
+
+
+def _read_user_log(
+    name: str | None, paths: list[str], manifest: dict[str, Any], space: DesignSpace
+) -> Log:  # fmt: skip
+    def read(application: str | None) -> Log:
+        return read_log(
+            paths,
+            space,
+            manifest["objective"],
+            columns=manifest.get("columns"),
+            feasible_values=manifest.get("feasible_values"),
+            application=application,
+        )
+
+    if len(manifest["learned_from"]) > 1:
+        return read(name)
+    log = read(None)
+    if name is not None and "application" in log.frame.columns and log.frame["application"].n_unique() > 1:
+        log = read(name)
+    return log
+
+
+def _task(manifest: dict[str, Any], space: DesignSpace, logs: list[Log]) -> OfflineTask:
+    from prime_fast.surrogate import context_of
+
+    limits = {name: float(value) for name, value in manifest["limits"].items()}
+    learned = [name for name in limits if name not in space.metric_names]
+    names = manifest["learned_from"] or ["the log"]
+    if logs:
+        logged = {
+            name: LoggedDesigns(
+                log.ranks,
+                log.values,
+                log.feasible,
+                {metric: log.frame[metric].fill_null(float("nan")).to_numpy() for metric in learned},
+            )
+            for name, log in zip(names, logs, strict=True)
+        }
+    else:
+        empty, none = np.zeros((0, space.dimensions), space.rank_dtype), np.zeros(0)
+        no_designs = LoggedDesigns(empty, none, none.astype(np.bool_), dict.fromkeys(learned, none))
+        logged = dict.fromkeys(names, no_designs)
+    targets = manifest["applications"]
+    bundled = set(application_names())
+    known = [name for name in [*names, *targets] if name in bundled]
+    contexts = {name: context_of(Application.bundled(name)) for name in known}
+    contexts |= {name: np.array(values, np.float64) for name, values in manifest["contexts"].items()}
+    task = OfflineTask(space, logged, tuple(targets), limits, contexts, manifest["combine"])
+    # Given once the rest holds, so that an error names what is wrong with them.
+    return dataclasses.replace(
+        task, weights=manifest["weights"] or None, references=manifest["references"] or None
+    )

@@ -1,0 +1,342 @@
+"""One run of the evaluation: what is asked, and the row of figures that comes of it.
+
+A job is one of three kinds:
+
+- ``optimum``: the proven optimum of a set of applications within an area. It is a job of its own, so that
+  nothing of it can reach the methods; tables join it to their rows.
+- ``offline``: logs of applications (seed: data), a method that trains on them (the same seed) and proposes
+  designs, and then, for the first time, the simulator's word on these.
+- ``online``: a search with the simulator in the loop and a counted number of queries.
+
+The objective of several applications is the arithmetic mean of their latencies, which is how we read the
+paper's "average latency".
+
+What counts as a failure
+------------------------
+A proposal that is infeasible for one of the applications, breaks the limit on area, or is missing because a
+method made fewer than it was asked for. Failures are never dropped: they are part of the share of feasible
+proposals and infinite in the median. A run without a single success among its proposals has no best latency
+(null in the row); so has one whose method ended in an error about its data, which stands in the row. What
+aggregates make of these say `prime_fast.benchmark.statistics` and `prime_fast.benchmark.paper_tables`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from prime_fast.benchmark.comparison import kendall_tau
+from prime_fast.benchmark.protocol import LogSettings, training_log
+from prime_fast.errors import DataError, NoFeasibleDesignError
+from prime_fast.workload import Application
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from prime_fast.offline import LoggedDesigns
+    from prime_fast.simulator import Simulator
+    from prime_fast.space import DesignSpace, Ranks
+
+Row: TypeAlias = dict[str, Any]
+COMBINE: Literal["arithmetic"] = "arithmetic"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What all jobs of an evaluation share.
+
+    Attributes
+    ----------
+    log : LogSettings
+    budget : {"quick", "standard", "thorough"}
+        Of training and of the search on the surrogate.
+    proposals : int
+        Designs that a method may propose.
+    """
+
+    log: LogSettings = field(default_factory=LogSettings)
+    budget: str = "standard"
+    proposals: int = 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes
+    ----------
+    kind : {"optimum", "offline", "online"}
+    targets : tuple of str
+        Applications that the design is for.
+    area_mm2 : float
+        Limit.
+    method : str
+        Empty for the optimum.
+    training : tuple of str
+        Applications whose logs are given, of an offline method.
+    seed : int
+        Of data, training and search; 0 for the optimum.
+    queries : int
+        That an online search may make: designs times applications.
+    """
+
+    kind: Literal["optimum", "offline", "online"]
+    targets: tuple[str, ...]
+    area_mm2: float
+    method: str = ""
+    training: tuple[str, ...] = ()
+    seed: int = 0
+    queries: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the job as what JSON can hold."""
+        fields = dataclasses.asdict(self)
+        return fields | {name: list(fields[name]) for name in ("targets", "training")}
+
+    @property
+    def key(self) -> str:
+        """A name for files: what the job is, and a digest of all of it."""
+        digest = hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
+        what = self.targets[0] if len(self.targets) == 1 else f"{len(self.targets)} applications"
+        words = [self.kind, self.method, what, f"{self.area_mm2:g}mm2", str(self.seed), digest]
+        return "-".join(word.replace(" ", "_") for word in words if word)
+
+
+def run_job(work: tuple[Job, RunSettings]) -> Row:
+    """Run a job; return its row, of what JSON can hold.
+
+    Raises
+    ------
+    ConfigurationError
+        If a name is unknown or a package is missing. Errors about data become part of the row.
+    """
+    job, settings = work
+    start = time.perf_counter()
+    row = {"optimum": _optimum, "offline": _offline, "online": _online}[job.kind](job, settings)
+    return row | {"total_seconds": time.perf_counter() - start}
+
+
+def _limits(job: Job) -> dict[str, float]:
+    return {"area_mm2": job.area_mm2}
+
+
+def _simulators(names: tuple[str, ...]) -> list[Simulator]:
+    from prime_fast.simulator import Simulator
+    from prime_fast.space import DesignSpace
+
+    space = DesignSpace.bundled("prime")
+    return [Simulator(name, space) for name in names]
+
+
+def _optimum(job: Job, _settings: RunSettings) -> Row:
+    from prime_fast.exact import solve
+
+    try:
+        found = solve(list(job.targets), _limits(job), mean=COMBINE)
+    except NoFeasibleDesignError as error:
+        return {"latency_us": None, "proved": True, "design": None, "error": str(error)}
+    return {
+        "latency_us": found.score,
+        "proved": found.proved,
+        "design": int(found.space.indices(found.designs[:1])[0]),
+        "error": None,
+    }
+
+
+def latencies(simulators: list[Simulator], designs: Ranks, area_mm2: float) -> NDArray[np.float64]:
+    """Return the mean latency in us over applications, shape (n,); NaN for failures."""
+    scores = [simulator.score(designs) for simulator in simulators]
+    values = np.mean([score.latency_us for score in scores], axis=0)
+    good = np.all([score.feasible for score in scores], axis=0) & (scores[0].area_mm2 <= area_mm2)
+    return np.where(good, values, np.nan)
+
+
+def _offline(job: Job, settings: RunSettings) -> Row:
+    from prime_fast import offline
+
+    logs = {name: training_log(name, job.seed, settings.log) for name in job.training}
+    simulators = _simulators(job.targets)
+    space = simulators[0].space
+    names = dict.fromkeys((*job.training, *job.targets))
+    contexts: dict[str, NDArray[np.float64]] = {}
+    if len(names) > 1:
+        from prime_fast.surrogate import context_of
+
+        contexts = {name: context_of(Application.bundled(name)) for name in names}
+    task = offline.OfflineTask(
+        space,
+        logs,
+        targets=job.targets,
+        limits=_limits(job),
+        contexts=contexts or None,
+        combine=COMBINE,
+    )
+    start = time.perf_counter()
+    try:
+        result = offline.run_offline(
+            job.method, task, seed=job.seed, budget=settings.budget, proposals=settings.proposals
+        )
+        proposed: Row = {
+            "designs": space.indices(result.designs).tolist(),
+            "predicted_us": _numbers(result.predicted),
+            "feasible_probability": _numbers(result.feasible_probability),
+            "seconds": {name: float(value) for name, value in result.seconds.items()},
+            "error": None,
+        }
+        designs = result.designs
+        if result.interrupted:
+            raise KeyboardInterrupt
+    except (DataError, NoFeasibleDesignError) as error:
+        designs = np.empty((0, space.dimensions), space.rank_dtype)
+        proposed = {
+            "designs": [],
+            "predicted_us": [],
+            "feasible_probability": [],
+            "seconds": {},
+            "error": str(error),
+        }
+    # The simulator's first word: whatever follows can't reach the method.
+    return {
+        **proposed,
+        "proposing_seconds": time.perf_counter() - start,
+        "simulator_queries": 0,
+        **judged(latencies(simulators, designs, job.area_mm2), settings.proposals),
+        **_beside_the_log(space, designs, logs),
+        **_accuracy(job, simulators, designs, proposed["predicted_us"]),
+        **_baselines(job, logs, simulators, contexts),
+    }
+
+
+def judged(latency_us: NDArray[np.float64], proposals: int) -> Row:
+    """Return the figures of proposals in the order in which they were made.
+
+    Parameters
+    ----------
+    latency_us : ndarray of shape (n,), float64
+        True latencies, NaN for failures.
+    proposals : int
+        How many were asked for, at least n; those that are missing failed.
+
+    Returns
+    -------
+    dict
+        ``asked``, ``latency_us`` (list, null for failures), ``first_us``, ``best_of_16_us``,
+        ``best_of_128_us`` (null too where fewer than 128 were asked for), ``median_us`` (null where it is a
+        failure), ``feasible_share`` of those asked for.
+    """
+    asked = np.full(proposals, np.inf)
+    asked[: len(latency_us)] = np.where(np.isnan(latency_us), np.inf, latency_us)
+    return {
+        "asked": proposals,
+        "latency_us": _numbers(latency_us),
+        "first_us": _number(asked[0]),
+        "best_of_16_us": _number(asked[:16].min()),
+        "best_of_128_us": _number(asked[:128].min()) if proposals >= 128 else None,
+        "median_us": _number(np.quantile(asked, 0.5, method="inverted_cdf")),
+        "feasible_share": float(np.isfinite(asked).mean()),
+    }
+
+
+def _beside_the_log(space: DesignSpace, designs: Ranks, logs: Mapping[str, LoggedDesigns]) -> Row:
+    indices = space.indices(designs)
+    logged = np.concatenate([space.indices(log.ranks) for log in logs.values()])
+    return {
+        "proposed": len(indices),
+        "duplicates": len(indices) - len(np.unique(indices)),
+        "already_logged": int(np.isin(indices, logged).sum()),
+    }
+
+
+def _accuracy(job: Job, simulators: list[Simulator], designs: Ranks, predicted: list[float | None]) -> Row:
+    """Return prediction over truth, in the middle, and Kendall's tau, of the proposals that succeed."""
+    true = latencies(simulators, designs, job.area_mm2)
+    told = np.array([np.nan if value is None else value for value in predicted], np.float64)
+    known = np.isfinite(true) & np.isfinite(told)
+    if not known.any():
+        return {"predicted_over_true": None, "proposals_tau": None}
+    return {
+        "predicted_over_true": float(np.median(told[known] / true[known])),
+        "proposals_tau": _number(kendall_tau(told[known], true[known])),
+    }
+
+
+def _baselines(
+    job: Job,
+    logs: Mapping[str, LoggedDesigns],
+    simulators: list[Simulator],
+    contexts: Mapping[str, NDArray[np.float64]],
+) -> Row:
+    """Return what an architect has without a method: the applications' best logged designs, simulated.
+
+    ``best_logged_us`` is the least latency among the best logged design (within the limit) of each
+    application in the logs, simulated for the targets; of one application simply its best logged latency.
+    For zero-shot also that of the application of nearest context (each feature over its standard deviation
+    among those logged), and that which is best on average over the logged applications; both choose without
+    the targets.
+    """
+    space = simulators[0].space
+    best: dict[str, Ranks] = {}
+    for name, log in logs.items():
+        within = log.feasible & (space.metric("area_mm2", log.ranks) <= job.area_mm2)
+        if within.any():
+            position = int(np.argmin(np.where(within, log.objective, np.inf)))
+            best[name] = log.ranks[position : position + 1]
+    row: Row = {"best_logged_us": None, "nearest_us": None, "average_us": None}
+    if not best:
+        return row
+    designs = np.concatenate(list(best.values()))
+    on_targets = latencies(simulators, designs, job.area_mm2)
+    if np.isfinite(on_targets).any():
+        row["best_logged_us"] = float(np.nanmin(on_targets))
+    if not set(job.targets) & logs.keys():
+        row["nearest_us"] = _number(on_targets[_nearest(list(best), job.targets, contexts)])
+        average = latencies(_simulators(job.training), designs, job.area_mm2)
+        if np.isfinite(average).any():
+            row["average_us"] = _number(on_targets[int(np.nanargmin(average))])
+    return row
+
+
+def _nearest(names: list[str], targets: tuple[str, ...], contexts: Mapping[str, NDArray[np.float64]]) -> int:
+    """Return the position of the application whose context is nearest to the mean context of the targets."""
+    logged = np.array([contexts[name] for name in names], np.float64)
+    deviation = np.where(logged.std(axis=0) > 0, logged.std(axis=0), 1.0)
+    distances = np.linalg.norm(
+        (logged - np.mean([contexts[name] for name in targets], axis=0)) / deviation, axis=1
+    )
+    return int(np.argmin(distances))
+
+
+def _online(job: Job, _settings: RunSettings) -> Row:
+    from prime_fast.benchmark.online import SimulatedObjective, online_search
+
+    simulators = _simulators(job.targets)
+    objective = SimulatedObjective(simulators, combine=COMBINE)
+    space = simulators[0].space
+    found = online_search(job.method, objective, space, _limits(job), job.queries, job.seed)
+    return {
+        "queries": found.queries,
+        "asked": found.asked,
+        "feasible": found.feasible,
+        "curve": [[made, score] for made, score in found.curve],
+        "design": None if found.design is None else int(space.indices(found.design[None])[0]),
+        "latency_us": _number(found.score),
+        "seconds": found.seconds,
+        "stopped_by": found.stopped_by,
+        "error": None,
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _numbers(values: NDArray[np.float64]) -> list[float | None]:
+    return [_number(value) for value in values]

@@ -1,0 +1,203 @@
+"""A directory of finished jobs: written one by one, whole or not at all, and taken up again where it stopped.
+
+``manifest.json`` states what the rows depend on (``inputs``) and what is asked for (``selection``);
+``rows/`` has one JSON file a finished job. A run that was killed at any moment leaves whole files only, so
+that the next one does what is missing and ends with the rows of an uninterrupted run (times apart). The
+inputs must be those of the directory; the selection may grow, by seeds, applications, methods or sections.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prime_fast import _core, parallel
+from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.logs.writing import atomic_file
+from prime_fast.run_directory import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from prime_fast.benchmark.comparison import Progress
+    from prime_fast.benchmark.jobs import Job, Row, RunSettings
+
+MANIFEST = "manifest.json"
+KIND = "prime-fast benchmark paper"
+FORMAT = 1
+
+
+class RunnerDirectory:
+    """Rows of finished jobs.
+
+    Parameters
+    ----------
+    path : str or Path
+        A directory that is new, empty, or holds an earlier run of the same inputs.
+    inputs : mapping of str to JSON value
+        What every row depends on.
+    selection : mapping of str to list
+        What is asked for.
+
+    Raises
+    ------
+    ConfigurationError
+        If the directory holds something else, was made by another version or with other inputs, holds
+        results that are not asked for, or can't be used.
+    DataError
+        If its manifest is damaged.
+    """
+
+    def __init__(
+        self, path: str | Path, inputs: Mapping[str, Any], selection: Mapping[str, list[Any]]
+    ) -> None:
+        self.path = Path(path)
+        self.rows = self.path / "rows"
+        # As JSON has them: what is compared is what is read.
+        wanted = json.loads(json.dumps({"version": _core.__VERSION__, **inputs}))
+        chosen = json.loads(json.dumps(selection))
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            present = sorted(entry.name for entry in self.path.iterdir() if not entry.name.endswith(".tmp"))
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path}: can't be used as output directory: {error.strerror or error}"
+            ) from None
+        if MANIFEST in present:
+            found, before = self._manifest()
+            _compare_inputs(self.path, found, wanted)
+            _compare_selection(self.path, before, chosen)
+        elif present:
+            raise ConfigurationError(
+                f"{path}: holds {present[0]}, and no {MANIFEST} of a benchmark; name a directory that "
+                "is new or empty, or that of an earlier run"
+            )
+        with atomic_file(self.path / MANIFEST) as file:
+            fields = {"kind": KIND, "format": FORMAT, "inputs": wanted, "selection": chosen}
+            file.write(json.dumps(fields | {"environment": environment()}, indent=2).encode())
+        try:
+            self.rows.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"{self.rows}: can't be made: {error.strerror or error}") from None
+
+    def _manifest(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        path = self.path / MANIFEST
+        fields = _read(path, "the manifest of a benchmark")
+        if fields.get("kind") != KIND:
+            raise ConfigurationError(
+                f"{path}: is that of something else; name a directory that is new or empty"
+            )
+        if fields.get("format") != FORMAT:
+            raise ConfigurationError(
+                f"{path}: has format {fields.get('format')}, this version writes {FORMAT}; "
+                "name another directory"
+            )
+        lists = fields.get("selection")
+        if (
+            not isinstance(fields.get("inputs"), dict)
+            or not isinstance(lists, dict)
+            or not all(isinstance(values, list) for values in lists.values())
+        ):
+            raise DataError(f"{path}: damaged: no inputs or selection; restore it or name another directory")
+        return fields["inputs"], lists
+
+    def load(self, job: Job) -> Row | None:
+        """Return the row of a job, None where it isn't finished; DataError where the file is damaged."""
+        path = self.rows / f"{job.key}.json"
+        if not path.exists():
+            return None
+        fields = _read(path, "the row of a finished job", " to run the job again")
+        if fields.get("job") != job.as_dict() or not isinstance(fields.get("row"), dict):
+            raise DataError(f"{path}: damaged: not the row of its job; delete the file to run the job again")
+        return dict(fields["row"])
+
+    def save(self, job: Job, row: Row) -> None:
+        """Write the row of a finished job."""
+        with atomic_file(self.rows / f"{job.key}.json") as file:
+            file.write(json.dumps({"job": job.as_dict(), "row": row}, indent=1, allow_nan=False).encode())
+
+    def complete(
+        self,
+        jobs: Sequence[Job],
+        settings: RunSettings,
+        run: Callable[[tuple[Job, RunSettings]], Row],
+        *,
+        workers: int = 1,
+        threads: int | None = None,
+        ray: str | None = None,
+        progress: Progress | None = None,
+    ) -> dict[Job, Row]:
+        """Run what is missing of some jobs; return the rows of all.
+
+        Parameters
+        ----------
+        jobs : sequence of Job
+            In the order in which they are started.
+        settings : RunSettings
+        run : callable
+            `run_job`; of a module that workers can import.
+        workers, threads, ray
+            As for `prime_fast.parallel.for_each`.
+        progress : callable, optional
+            Called with stage, jobs done and jobs in all.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            At Ctrl-C, within a second or so; rows that were finished are kept.
+        """
+        jobs = list(dict.fromkeys(jobs))
+        rows = {job: row for job in jobs if (row := self.load(job)) is not None}
+        missing = [job for job in jobs if job not in rows]
+        if progress is not None:
+            progress("jobs", len(rows), len(jobs))
+        work = [(job, settings) for job in missing]
+        with closing(parallel.for_each(run, work, workers=workers, threads=threads, ray=ray)) as finished:
+            for position, row in finished:
+                self.save(missing[position], row)
+                rows[missing[position]] = row
+                if progress is not None:
+                    progress("jobs", len(rows), len(jobs))
+        return {job: rows[job] for job in jobs}
+
+
+def _read(path: Path, what: str, remedy: str = " and name another directory") -> dict[str, Any]:
+    try:
+        fields = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{path}: can't be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise DataError(
+            f"{path}: damaged, it should be {what} in JSON ({error}); delete it{remedy}"
+        ) from None
+    if not isinstance(fields, dict):
+        raise DataError(f"{path}: damaged, it should be {what}, a JSON object; delete it{remedy}")
+    return fields
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _compare_inputs(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    there, here = _flat(found), _flat(wanted)
+    for name in dict.fromkeys((*here, *there)):
+        if there.get(name) != here.get(name):
+            raise ConfigurationError(
+                f"{path}: its rows were made with {name} {there.get(name)}, this run has {here.get(name)}; "
+                "use the same or name another directory"
+            )
+
+
+def _compare_selection(path: Path, before: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> None:
+    for name, values in before.items():
+        if lost := [value for value in values if value not in chosen.get(name, [])]:
+            raise ConfigurationError(
+                f"{path}: holds results of {name} {', '.join(map(str, lost))}, which this run leaves out; "
+                "ask for these too or name another directory"
+            )

@@ -1,0 +1,522 @@
+"""Offline optimisation: from logged designs to proposals by a named method, without a simulator."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
+from prime_fast.methods import METHODS, Method, method_named
+from prime_fast.search import Optimizer, minimize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from prime_fast.space import DesignSpace, Ranks
+    from prime_fast.surrogate import Prediction, TrainingData
+    from prime_fast.surrogate.training import Record
+
+Combine = Literal["geometric", "arithmetic", "worst"]
+SEARCH_EVALUATIONS: Mapping[str, int] = {"quick": 30_000, "standard": 100_000, "thorough": 400_000}
+SEARCH_BATCH = 4096
+CANDIDATES = 4096
+"""The best designs of a search, among which proposals are chosen."""
+
+
+class SurrogateModel(Protocol):
+    """What a search needs of a surrogate."""
+
+    @property
+    def space(self) -> DesignSpace:
+        """The space of the designs."""
+
+    def predict(self, ranks: NDArray[np.integer], context: NDArray[np.float64] | None = None) -> Prediction:
+        """Return predictions, in the unit of the log."""
+
+    def search_score(
+        self,
+        ranks: NDArray[np.integer],
+        context: NDArray[np.float64] | None = None,
+        limits: Mapping[str, float] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return logarithms of predictions, pessimistic ones, and violations."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoggedDesigns:
+    """Designs of one application as arrays.
+
+    Attributes
+    ----------
+    ranks : ndarray of shape (n, parameters), integer
+    objective : ndarray of shape (n,), float64
+        Positive, lower is better; NaN where infeasible.
+    feasible : ndarray of shape (n,), bool
+    metrics : mapping of str to ndarray of shape (n,), float64
+        Figures to be learned because they are limited and the space doesn't compute them; NaN where unknown.
+    """
+
+    ranks: Ranks
+    objective: NDArray[np.float64]
+    feasible: NDArray[np.bool_]
+    metrics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class OfflineTask:
+    """What is to be designed, and what is known.
+
+    Attributes
+    ----------
+    space : DesignSpace
+    logs : mapping of str to LoggedDesigns
+        By application; any name where there is but one.
+    targets : tuple of str
+        Applications to design for; those of the logs where empty. One without a log is zero-shot.
+    limits : mapping of str to float
+        Upper limits on metrics that the space computes, or that all logs have.
+    contexts : mapping of str to sequence of float, optional
+        Features of each application, all of one length (`surrogate.context_of` gives those of a workload);
+        needed for several logs and for zero-shot.
+    combine : {"geometric", "arithmetic", "worst"}
+        What is minimised over several targets: the weighted geometric or arithmetic mean of the objective, or
+        the worst ratio to a reference.
+    weights : mapping of str to float, optional
+        Of the targets, positive; 1 each where not given.
+    references : mapping of str to float, optional
+        Objective of each target that ``"worst"`` divides by; the best logged within the limits by default.
+    candidates : ndarray of shape (n, parameters), integer, optional
+        The only designs that may be proposed.
+
+    Raises
+    ------
+    ConfigurationError
+        If targets, contexts, weights, references or limits don't fit the logs.
+    """
+
+    space: DesignSpace
+    logs: Mapping[str, LoggedDesigns]
+    targets: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+    contexts: Mapping[str, Sequence[float] | NDArray[np.float64]] | None = None
+    combine: Combine = "geometric"
+    weights: Mapping[str, float] | None = None
+    references: Mapping[str, float] | None = None
+    candidates: Ranks | None = None
+
+    def __post_init__(self) -> None:
+        """Check what doesn't depend on the method."""
+        if not self.logs:
+            raise ConfigurationError("there is no log to learn from")
+        if self.combine not in get_args(Combine):
+            raise ConfigurationError(
+                f"combine is {self.combine!r}; it must be {' or '.join(map(repr, get_args(Combine)))}"
+            )
+        if len(set(self.targets)) < len(self.targets):
+            raise ConfigurationError(f"an application is named twice: {', '.join(self.targets)}")
+        if self.contextual:
+            for name in dict.fromkeys([*self.logs, *self.applications]):
+                if name not in (self.contexts or {}):
+                    raise ConfigurationError(
+                        f"{name} has no context; several applications, and one without a log, need the "
+                        "features of their workloads"
+                    )
+        for what, values in (("weight", self.weights), ("reference", self.references)):
+            for name, value in (values or {}).items():
+                if name not in self.applications:
+                    known = ", ".join(self.applications)
+                    raise ConfigurationError(f"{what} of unknown application {name!r}; designed for: {known}")
+                if not (math.isfinite(value) and value > 0.0):
+                    raise ConfigurationError(f"{what} of {name} is {value}; it must be positive and finite")
+        for name, value in self.limits.items():
+            if not (math.isfinite(value) and value > 0.0):
+                raise ConfigurationError(f"limit {name}={value}: a limit must be a positive, finite number")
+            if name not in self.space.metric_names:
+                for application, log in self.logs.items():
+                    if name not in log.metrics:
+                        raise ConfigurationError(
+                            f"limit {name}: neither the space nor the log of {application} knows it"
+                        )
+
+    @property
+    def applications(self) -> tuple[str, ...]:
+        """Applications to design for."""
+        return self.targets or tuple(self.logs)
+
+    @property
+    def contextual(self) -> bool:
+        """Whether a surrogate must tell applications apart."""
+        return len(self.logs) > 1 or set(self.applications) != set(self.logs)
+
+    @property
+    def known_limits(self) -> dict[str, float]:
+        """Limits on what the space computes."""
+        return {name: value for name, value in self.limits.items() if name in self.space.metric_names}
+
+    @property
+    def learned_limits(self) -> dict[str, float]:
+        """Limits on what must be learned."""
+        return {name: value for name, value in self.limits.items() if name not in self.space.metric_names}
+
+    def context(self, application: str) -> NDArray[np.float64] | None:
+        """Return an application's features; None where one surrogate serves one application."""
+        if not self.contextual or self.contexts is None:
+            return None
+        return np.asarray(self.contexts[application], np.float64)
+
+    def within(self, ranks: Ranks) -> NDArray[np.bool_]:
+        """Return which designs keep the limits that the space computes: shape (n,), bool."""
+        kept = np.ones(len(ranks), np.bool_)
+        for name, limit in self.known_limits.items():
+            kept &= self.space.metric(name, ranks) <= limit
+        return kept
+
+    def best_logged(self, application: str) -> float | None:
+        """Return the least objective logged for an application within all limits."""
+        log = self.logs[application]
+        usable = log.feasible & self.within(log.ranks)
+        for name, limit in self.learned_limits.items():
+            usable &= log.metrics[name] <= limit
+        return float(log.objective[usable].min()) if usable.any() else None
+
+
+@dataclass(frozen=True, eq=False)
+class OfflineResult:
+    """What a method proposes.
+
+    Attributes
+    ----------
+    designs : ndarray of shape (k, parameters), integer
+        Distinct and within the limits that the space computes, the first one first proposed; fewer than asked
+        for where there are no more.
+    predicted : ndarray of shape (k,), float64
+        The combined objective; NaN where the method predicts none.
+    feasible_probability : ndarray of shape (k,), float64
+        The least over the targets.
+    seconds : dict of str to float
+        ``training`` and ``search``, and ``search_own`` without the surrogate.
+    surrogate : SurrogateModel or None
+    interrupted : bool
+        Whether Ctrl-C ended the search early.
+    """
+
+    designs: Ranks
+    predicted: NDArray[np.float64]
+    feasible_probability: NDArray[np.float64]
+    seconds: dict[str, float]
+    surrogate: SurrogateModel | None = None
+    interrupted: bool = False
+
+
+def run_offline(
+    method: str,
+    task: OfflineTask,
+    *,
+    seed: int = 0,
+    budget: str = "standard",
+    architecture: str | None = None,
+    proposals: int = 16,
+    progress: Callable[[str, int, int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    record: Record | None = None,
+) -> OfflineResult:
+    """Propose designs by a named method.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    task : OfflineTask
+    seed : int
+        Any integer; the same seed gives the same proposals.
+    budget : {"quick", "standard", "thorough"}
+    architecture : {"mlp", "transformer"}, optional
+        The method's own by default.
+    proposals : int
+        How many designs to propose.
+    progress : callable, optional
+        Called with a stage's name, what is done and the total.
+    should_stop, record : callable, optional
+        As for `surrogate.train`.
+
+    Returns
+    -------
+    OfflineResult
+
+    Raises
+    ------
+    ConfigurationError, DataError, NoFeasibleDesignError
+        One sentence that says what is wrong and what would be right.
+    """
+    chosen = method_named(method)
+    if proposals < 1:
+        raise ConfigurationError(f"proposals is {proposals}; it must be at least 1")
+    if budget not in SEARCH_EVALUATIONS:
+        raise ConfigurationError(f"unknown budget `{budget}`; known: {', '.join(SEARCH_EVALUATIONS)}")
+    if chosen.kind == "random":
+        return _random(task, seed, proposals)
+    if chosen.kind == "logged":
+        return _logged(task, proposals)
+    # Before minutes of training: does anything meet the limits?
+    if task.candidates is None:
+        Optimizer(task.space, limits=task.known_limits, seed=seed, journal=False).ask(1)
+    elif not task.within(task.candidates).any():
+        raise NoFeasibleDesignError(f"none of {len(task.candidates)} candidates is within the limits")
+    start = time.perf_counter()
+    surrogate = _trained(chosen, task, seed, budget, architecture, progress, should_stop, record)
+    seconds = {"training": time.perf_counter() - start}
+    start = time.perf_counter()
+    designs, interrupted, own = _searched(chosen, task, surrogate, seed, budget, proposals, progress)
+    seconds |= {"search": time.perf_counter() - start, "search_own": own}
+    predictions = [surrogate.predict(designs, task.context(name)) for name in task.applications]
+    objectives = np.stack([np.log(prediction.objective) for prediction in predictions])
+    probability = np.min([prediction.feasible_probability for prediction in predictions], axis=0)
+    predicted = np.exp(combined(task, objectives))
+    return OfflineResult(designs, predicted, probability, seconds, surrogate, interrupted)
+
+
+def combined(task: OfflineTask, logarithms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithm of what a task minimises.
+
+    Parameters
+    ----------
+    task : OfflineTask
+    logarithms : ndarray of shape (targets, n), float64
+        Of the objective, by target.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+
+    Raises
+    ------
+    ConfigurationError
+        If ``"worst"`` lacks a reference.
+    """
+    given = task.weights or {}
+    weights = np.array([given.get(name, 1.0) for name in task.applications])
+    weights = (weights / weights.sum())[:, None]
+    if task.combine == "geometric":
+        return np.asarray((weights * logarithms).sum(axis=0))
+    if task.combine == "arithmetic":
+        # Of numbers of any size: the largest is taken out of the sum.
+        largest = logarithms.max(axis=0)
+        return np.asarray(largest + np.log((weights * np.exp(logarithms - largest)).sum(axis=0)))
+    references = []
+    for name in task.applications:
+        reference = (task.references or {}).get(name)
+        if reference is None and name in task.logs:
+            reference = task.best_logged(name)
+        if reference is None:
+            raise ConfigurationError(
+                f"the worst ratio needs a reference for {name}: no logged design gives one"
+            )
+        references.append(math.log(reference))
+    return np.asarray((logarithms - np.array(references)[:, None]).max(axis=0))
+
+
+def training_data(task: OfflineTask, *, infeasible: bool = True) -> TrainingData:
+    """Return the logs of a task as one, each design with its application.
+
+    Raises
+    ------
+    DataError
+        If it shows nothing to learn; see `TrainingData`.
+    """
+    from prime_fast.surrogate import TrainingData
+
+    logs = list(task.logs.values())
+    counts = [len(log.ranks) for log in logs]
+    arrays: dict[str, Any] = {
+        "ranks": np.concatenate([log.ranks for log in logs]),
+        "objective": np.concatenate([log.objective for log in logs]),
+        "feasible": np.concatenate([log.feasible for log in logs]),
+    }
+    metrics = {name: np.concatenate([log.metrics[name] for log in logs]) for name in task.learned_limits}
+    application = np.repeat(np.arange(len(logs)), counts)
+    if not infeasible:
+        kept = arrays["feasible"]
+        arrays = {name: values[kept] for name, values in arrays.items()}
+        metrics = {name: values[kept] for name, values in metrics.items()}
+        application = application[kept]
+    contextual: dict[str, Any] = {}
+    if task.contextual and task.contexts is not None:
+        rows = [np.asarray(task.contexts[name], np.float64) for name in task.logs]
+        for name, row in zip(task.logs, rows, strict=True):
+            if row.shape != rows[0].shape:
+                raise ConfigurationError(
+                    f"the context of {name} has shape {row.shape}, that of {next(iter(task.logs))} "
+                    f"{rows[0].shape}; all need the same features"
+                )
+        contextual = {
+            "applications": tuple(task.logs),
+            "contexts": np.stack(rows),
+            "application": application,
+        }
+    return TrainingData(task.space, **arrays, metrics=metrics, **contextual)
+
+
+def _trained(
+    method: Method,
+    task: OfflineTask,
+    seed: int,
+    budget: str,
+    architecture: str | None,
+    progress: Callable[[str, int, int], None] | None,
+    should_stop: Callable[[], bool] | None,
+    record: Record | None,
+) -> SurrogateModel:
+    data = training_data(task, infeasible=method.infeasible)
+    if method.kind == "trees":
+        from prime_fast.surrogate.trees import train_trees
+
+        return train_trees(data, seed)
+    from prime_fast.surrogate import train
+
+    return train(
+        data,
+        method.settings(budget, architecture),
+        seed,
+        limits=task.known_limits,
+        should_stop=should_stop,
+        record=record,
+        progress=None if progress is None else lambda done, total: progress("training", done, total),
+    )
+
+
+def _searched(
+    method: Method,
+    task: OfflineTask,
+    surrogate: SurrogateModel,
+    seed: int,
+    budget: str,
+    proposals: int,
+    progress: Callable[[str, int, int], None] | None,
+) -> tuple[Ranks, bool, float]:
+    """Return the designs that the surrogate prefers, whether Ctrl-C came, and the search's own time."""
+    contexts = [task.context(name) for name in task.applications]
+
+    def score(designs: Ranks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        scored = [surrogate.search_score(designs, context, task.learned_limits) for context in contexts]
+        violations = np.sum([violation for _, violation in scored], axis=0)
+        return combined(task, np.stack([score for score, _ in scored])), violations
+
+    if task.candidates is not None:
+        designs = np.unique(task.candidates[task.within(task.candidates)], axis=0)
+        scores, violations = score(designs)
+        order = np.lexsort((scores, violations))[:CANDIDATES]
+        return _chosen(designs[order], violations[order], proposals), False, 0.0
+    evaluations = SEARCH_EVALUATIONS[budget]
+    found = minimize(
+        task.space,
+        score,
+        limits=task.known_limits,
+        evaluations=evaluations,
+        batch=SEARCH_BATCH,
+        seed=seed,
+        method=method.search,
+        keep=max(proposals, CANDIDATES),
+        callback=None if progress is None else (lambda done, *_: progress("search", done, evaluations)),
+    )
+    designs = _chosen(found.designs, found.violations, proposals)
+    return designs, found.stopped_by == "interrupt", found.seconds - found.scoring_seconds
+
+
+def _chosen(designs: Ranks, violations: NDArray[np.float64], proposals: int) -> Ranks:
+    """Return proposals among designs, the best first; one that violates something only where others lack."""
+    designs = designs[: max(proposals, int((violations <= 0.0).sum()))]
+    return designs[distinct_rows(designs, proposals)]
+
+
+def distinct_rows(designs: Ranks, count: int) -> NDArray[np.intp]:
+    """Return rows of designs that differ from one another, the best first.
+
+    Next to a surrogate's best design stand others that differ in what it takes to be nothing: if it is wrong
+    in one, it is wrong in all. So each row is the next one whose ranks differ from those of all rows before
+    by at least half a rank a parameter on average; where there are too few such, by less.
+
+    Parameters
+    ----------
+    designs : ndarray of shape (n, parameters), integer
+        The best first.
+    count : int
+        Rows to return; all where there are no more.
+    """
+    ranks = designs.astype(np.int64)
+    rows: list[int] = []
+    farthest = -(-designs.shape[1] // 2)
+    nearest = np.full(len(ranks), np.iinfo(np.int64).max)
+    for least in range(farthest, 0, -1):
+        place = 0
+        while len(rows) < min(count, len(ranks)):
+            far = np.flatnonzero(nearest[place:] >= least)
+            if not len(far):
+                break
+            place += int(far[0])
+            rows.append(place)
+            nearest = np.minimum(nearest, np.abs(ranks - ranks[place]).sum(axis=1))
+    return np.array(sorted(rows), np.intp)
+
+
+def _random(task: OfflineTask, seed: int, proposals: int) -> OfflineResult:
+    start = time.perf_counter()
+    if task.candidates is None:
+        optimizer = Optimizer(task.space, "random", limits=task.known_limits, seed=seed, journal=False)
+        designs = optimizer.ask(proposals)
+    else:
+        designs = np.unique(task.candidates[task.within(task.candidates)], axis=0)
+        designs = np.random.default_rng(seed % (1 << 63)).permutation(designs)[:proposals]
+    return _unlearned(designs, np.full(len(designs), np.nan), time.perf_counter() - start)
+
+
+def _logged(task: OfflineTask, proposals: int) -> OfflineResult:
+    """Return the best logged designs: of several targets in turn, of one without a log the nearest one's."""
+    start = time.perf_counter()
+    lists = []
+    for target in task.applications:
+        log = task.logs[target if target in task.logs else _nearest(task, target)]
+        usable = log.feasible & task.within(log.ranks)
+        for name, limit in task.learned_limits.items():
+            usable &= log.metrics[name] <= limit
+        rows = np.flatnonzero(usable)
+        rows = rows[np.argsort(log.objective[rows], kind="stable")][:proposals]
+        lists.append(list(zip(log.ranks[rows], log.objective[rows], strict=True)))
+    turns = [one[turn] for turn in range(proposals) for one in lists if turn < len(one)]
+    distinct = {ranks.tobytes(): (ranks, objective) for ranks, objective in reversed(turns)}
+    chosen = list(reversed(distinct.values()))[:proposals]
+    if not chosen:
+        raise NoFeasibleDesignError("no design logged is feasible and within the limits")
+    designs = np.stack([ranks for ranks, _ in chosen])
+    one = len(task.applications) == 1 and task.applications[0] in task.logs
+    predicted = np.array([objective if one else np.nan for _, objective in chosen])
+    return _unlearned(designs, predicted, time.perf_counter() - start)
+
+
+def _nearest(task: OfflineTask, target: str) -> str:
+    """Return the logged application whose context is nearest to a target's, each feature standardised."""
+    contexts = task.contexts or {}
+    logged = np.stack([np.asarray(contexts[name], np.float64) for name in task.logs])
+    spread = logged.std(axis=0)
+    distances = (logged - np.asarray(contexts[target])) / np.where(spread > 0.0, spread, 1.0)
+    return list(task.logs)[int(np.square(distances).sum(axis=1).argmin())]
+
+
+def _unlearned(designs: Ranks, predicted: NDArray[np.float64], seconds: float) -> OfflineResult:
+    probability = np.full(len(designs), np.nan)
+    return OfflineResult(designs, predicted, probability, {"training": 0.0, "search": seconds})
+
+
+__all__ = [
+    "METHODS",
+    "LoggedDesigns",
+    "OfflineResult",
+    "OfflineTask",
+    "combined",
+    "run_offline",
+    "training_data",
+]
