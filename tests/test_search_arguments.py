@@ -49,11 +49,48 @@ from prime_fast.search import METHODS, Optimizer, minimize
         ({"objective": []}, "no objective was given"),
         ({"objective": 3}, "objective is 3"),
         ({"objective": ["near", "near"]}, "objective and measures near, near: a name stands twice"),
-        ({"objective": "p1"}, "p1"),
+        (
+            {"objective": "p1"},
+            "objective or measure p1 bears the name of another column of the result; it can't be",
+        ),
+        ({"objective": ""}, "objective is ''; it must be a name"),
+        ({"objective": ["near", ""]}, "objective is ['near', '']; it must be a name"),
+        ({"islands": 2**32 - 1}, "islands is 4294967295; it must be from 1 to 1024"),
+        ({"callback": 3}, "the callback is 3; it must be callable"),
+        ({"limits": [("sum", 3.0)]}, "limits are [('sum', 3.0)]; they must be a mapping by name"),
+        ({"limits": {1: 2.0}}, "limits are {1: 2.0}; 1 is no name"),
+        (
+            {"limits": {"sum": 10**400}},
+            "limit sum is beyond 1.7976931348623157e+308; it must be a smaller number",
+        ),
+        ({"target": 10**400}, "target is beyond 1.7976931348623157e+308; it must be a smaller number"),
+        ({"population": 10**400}, "option population is beyond 1.7976931348623157e+308"),
+        ({"method": None}, "method is None; it must be one of genetic, firefly"),
+        ({"overlap": "yes"}, "overlap is 'yes'; it must be True or False"),
+        ({"pad": "yes"}, "pad is 'yes'; it must be True or False"),
+        ({"record": "yes"}, "record is 'yes'; it must be True or False"),
+        ({"journal": False}, "minimize has no option `journal`; record=True keeps every design scored"),
     ],
 )
 def test_unusable_arguments(options: dict[str, Any], message: str) -> None:
     assert message in error_of(minimize, SMALL, distance, **options)
+
+
+@pytest.mark.parametrize("space", [None, "prime"])
+def test_a_space_is_a_design_space(space: Any) -> None:
+    message = f"the space is {space!r}; it must be a DesignSpace, such as DesignSpace.bundled('prime')"
+    assert error_of(minimize, space, distance) == message
+    assert error_of(minimize, space, MOBILENET, limits={"latency_us": 3.0}) == message
+    assert error_of(Optimizer, space) == message
+
+
+def test_unusable_arguments_of_an_optimizer() -> None:
+    assert error_of(Optimizer, SMALL, journal=1) == "journal is 1; it must be True or False"
+    assert error_of(Optimizer(SMALL).save, None) == "the path is None; it must be a path of a file"
+    limits = [("latency_us", 3.0)]
+    assert error_of(Optimizer(PRIME).minimize, MOBILENET, limits=limits) == (
+        "limits are [('latency_us', 3.0)]; they must be a mapping by name"
+    )
 
 
 def test_unknown_names_come_with_the_known_ones() -> None:

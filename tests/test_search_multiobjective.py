@@ -86,11 +86,17 @@ def test_hypervolumes_known_by_hand() -> None:
     [
         ([[1, 2]], [1, 2, 3], "points have shape (1, 2) and the reference point (3,)"),
         ([1, 2], [1, 2], "points have shape (2,)"),
-        ([[1]], [2], "1 objectives were given; it takes 2 or 3"),
-        ([[1] * 4], [2] * 4, "4 objectives were given; it takes 2 or 3"),
+        ([[1]], [2], "a hypervolume takes 2 or 3 objectives, found 1"),
+        ([[1] * 4], [2] * 4, "a hypervolume takes 2 or 3 objectives, found 4"),
         ([[1, np.nan]], [2, 2], "objective 1 of point 0 is NaN"),
         ([[1, 1]], [2, np.nan], "objective 1 of the reference point is NaN"),
         ([[1, 1]], [2, np.inf], "objective 1 of the reference point is inf"),
+        ([["a", "b"]], [2, 2], "points have dtype <U1; they must be real numbers"),
+        (np.ones((1, 2), complex), [2, 2], "points have dtype complex128; they must be real numbers"),
+        (np.ma.masked_equal([[1.0, 2.0]], 1), [2, 2], "points are masked in places"),
+        ([[1], [1, 2]], [2, 2], "points are no array of numbers"),
+        ([[1, 1]], "ab", "the reference point's values have dtype <U2; they must be real numbers"),
+        ([[1, 1]], None, "the reference point's values have dtype object; they must be real numbers"),
     ],
 )
 def test_unusable_points(points: Any, reference: Any, message: str) -> None:
@@ -202,6 +208,16 @@ def test_hypervolume_of_a_result() -> None:
     assert "NaN" in error_of(found.hypervolume, (1.0, np.nan))
     single = minimize(SMALL, distance, evaluations=100)
     assert "2 or 3" in error_of(single.hypervolume, (1.0,))
+    for nothing in ("ab", None):
+        assert error_of(found.hypervolume, nothing) == (
+            f"the reference point is {nothing!r}; it must give a number for each of near, far"
+        )
+    assert "must be real numbers" in error_of(found.hypervolume, {"near": "a", "far": 1.0})
+    # An archive's measures are no objectives.
+    archive = minimize(SMALL, distance_and_measures, evaluations=200, **ARCHIVE)
+    assert error_of(archive.hypervolume, (1.0, 2.0, 3.0)) == (
+        "a hypervolume is of 2 or 3 objectives; left and middle are measures of an archive"
+    )
 
 
 @pytest.mark.parametrize("second", ["area_mm2", "energy_uj"])
@@ -226,9 +242,9 @@ def test_a_simulator_gives_several_objectives(second: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"objective": "near"}, "1 objectives were given"),
-        ({"objective": ["near"]}, "1 objectives were given"),
-        ({"objective": ["a", "b", "c", "d"]}, "4 objectives were given"),
+        ({"objective": "near"}, "NSGA-II takes 2 or 3 objectives, found 1"),
+        ({"objective": ["near"]}, "NSGA-II takes 2 or 3 objectives, found 1"),
+        ({"objective": ["a", "b", "c", "d"]}, "NSGA-II takes 2 or 3 objectives, found 4"),
         ({"objective": ["a", "a"]}, "objective and measures a, a: a name stands twice"),
         ({"objective": ["a", "p1"]}, "p1"),
         ({"objective": ["a", "b"], "measures": ARCHIVE["measures"]}, "measures"),
@@ -331,8 +347,8 @@ def test_an_archive_holds_feasible_designs_only() -> None:
             "range of measure left is 'x'; it must be a number",
         ),
         ({"left": 3, "right": (0.0, 1.0, 3)}, "it must be (low, high, bins)"),
-        ({"left": (1.0, 1.0, 3), "right": (0.0, 1.0, 3)}, "range 1 to 1"),
-        ({"left": (2.0, 1.0, 3), "right": (0.0, 1.0, 3)}, "range 2 to 1"),
+        ({"left": (1.0, 1.0, 3), "right": (0.0, 1.0, 3)}, "measure left has the range 1 to 1"),
+        ({"right": (0.0, 1.0, 3), "left": (2.0, 1.0, 3)}, "measure left has the range 2 to 1"),
         ({"left": (0.0, np.inf, 3), "right": (0.0, 1.0, 3)}, "it must be finite"),
         ({"left": (np.nan, 1.0, 3), "right": (0.0, 1.0, 3)}, "it must be finite"),
         ({"left": (0.0, 1.0, 0), "right": (0.0, 1.0, 3)}, "at least 1"),
@@ -340,6 +356,9 @@ def test_an_archive_holds_feasible_designs_only() -> None:
         ({"left": (0.0, 1.0, 2.5), "right": (0.0, 1.0, 3)}, "left"),
         ({"left": (0.0, 1.0, 1 << 40), "right": (0.0, 1.0, 1 << 40)}, "cells"),
         ({"left": (0.0, 1.0, 1 << 90), "right": (0.0, 1.0, 3)}, "left"),
+        ({"left": (0.0, 10**400, 3), "right": (0.0, 1.0, 3)}, "range of measure left is beyond 1.797"),
+        ({"": (0.0, 1.0, 3), "right": (0.0, 1.0, 3)}, "'' is no name"),
+        ([("left", 0.0, 1.0, 3)], "measures are [('left', 0.0, 1.0, 3)]; they must be a mapping by name"),
     ],
 )
 def test_unusable_measures(measures: Any, message: str) -> None:

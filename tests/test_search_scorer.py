@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -54,7 +55,9 @@ def test_a_scorer_may_give_violations() -> None:
 
 def test_violations_below_0_are_met() -> None:
     expected = minimize(SMALL, distance, **RUN)
-    assert same(minimize(SMALL, lambda r: (distance(r), np.full(len(r), -3.0)), **RUN), expected)
+    found = minimize(SMALL, lambda r: (distance(r), np.full(len(r), -3.0)), **RUN, record=True)
+    assert same(found, expected)
+    assert (found.evaluated()["violation"] == 0).all()
     assert same(minimize(SMALL, lambda r: (distance(r), np.zeros(len(r), bool)), **RUN), expected)
 
 
@@ -150,7 +153,18 @@ NOT_NUMBERS = "the scorer's scores are no array of numbers"
         (np.zeros(10, object), "the scorer's scores have dtype object; they must be real numbers"),
         (np.zeros(10, complex), "the scorer's scores have dtype complex128; they must be real numbers"),
         (np.zeros(10, "m8[s]"), "the scorer's scores have dtype timedelta64[s]; they must be real numbers"),
-        (np.zeros(10, "f8,f8"), NOT_NUMBERS),
+        (
+            np.zeros(10, [("latency_us", "f8")]),
+            "the scorer's scores have dtype [('latency_us', '<f8')]; they must be real numbers",
+        ),
+        (
+            np.ma.masked_equal(np.arange(10.0), 3),
+            "the scorer's scores are masked in places; fill those, with NaN or a violation above 0 where",
+        ),
+        (
+            (np.zeros(10), np.ma.masked_equal(np.arange(10.0), 3)),
+            "the scorer's violations are masked in places",
+        ),
         ([[1], [1, 2]] * 5, NOT_NUMBERS),
         (
             (np.zeros(10), np.zeros(9)),
@@ -412,6 +426,65 @@ def test_ctrl_c_during_a_long_run_in_rust(method: str) -> None:
     assert found.stopped_by == "interrupt"
     assert found.feasible
     assert waited < 1
+
+
+def interrupted(seconds: float, call: Callable[[], object]) -> float:
+    """Return how long a call goes on after Ctrl-C, which comes after a time."""
+    sent: list[float] = []
+
+    def send() -> None:
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(seconds, send)
+    timer.start()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            call()
+            timer.join()
+        return time.perf_counter() - sent[0]
+    finally:
+        timer.join()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ctrl_c_while_no_design_meets_the_limits(method: str) -> None:
+    options, scorer = problem(method)
+    limits = {"area_mm2": 0.1}
+    assert interrupted(0.1, lambda: minimize(PRIME, scorer, limits=limits, **options)) < 1
+
+
+def test_ctrl_c_during_a_batch_of_millions() -> None:
+    for seconds in (0.1, 0.8, 1.5):
+        assert interrupted(seconds, lambda: minimize(PRIME, MOBILENET, evaluations=10**8, batch=1 << 23)) < 1
+
+
+def test_a_search_goes_on_from_before_a_batch_that_ctrl_c_ended() -> None:
+    optimizer = Optimizer(PRIME, limits={"area_mm2": 29.0})
+    expected = Optimizer(PRIME, limits={"area_mm2": 29.0})
+    for search in (optimizer, expected):
+        search.tell(search.ask(100).sum(axis=1))
+    interrupted(0.1, lambda: optimizer.ask(1 << 24))
+    assert len(optimizer.due) == 0
+    np.testing.assert_array_equal(optimizer.ask(100), expected.ask(100))
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_run_that_ctrl_c_ended_goes_on_as_it_would_have(overlap: bool) -> None:
+    options: dict[str, Any] = {"batch": 100, "overlap": overlap}
+    calls = 0
+
+    def scorer(ranks: Ranks) -> Floats:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            signal.raise_signal(signal.SIGINT)
+        return distance(ranks)
+
+    optimizer = Optimizer(SMALL)
+    assert optimizer.minimize(scorer, **options).stopped_by == "interrupt"
+    found = optimizer.minimize(scorer, evaluations=1000, **options)
+    assert same(found, minimize(SMALL, distance, evaluations=1000, **options))
 
 
 def test_ctrl_c_in_a_process_of_its_own() -> None:

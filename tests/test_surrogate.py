@@ -147,7 +147,7 @@ def test_scores_rise_with_pessimism_and_violations_with_gate_and_learned_limits(
     surrogate = train(data, TINY, seed=0)
     scores, violations = surrogate.search_score(data.ranks)
     probability = surrogate.predict(data.ranks).feasible_probability
-    np.testing.assert_array_equal(violations > 0.0, probability < 0.5)
+    np.testing.assert_array_equal(violations > 0.0, probability < TINY.gate)
     careful = replace(surrogate, settings=replace(TINY, pessimism=2.0, gate=0.9))
     higher, more = careful.search_score(data.ranks)
     assert (higher > scores).all()

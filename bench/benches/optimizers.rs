@@ -1,86 +1,87 @@
-//! What each optimiser costs an evaluation, by batch size: whole runs whose scorer does next to nothing.
+//! What each method costs an evaluation, by batch size: whole runs of ask and tell whose scores cost next to nothing.
 //!
 //! # What bounds it
-//! Every design handed out takes an index, a look-up and an insertion in the set of those visited, and a row of 20
-//! bytes copied three times: `random` without constraints, 0.06 us. Under a limit each candidate that is made takes
-//! its violation beside, which is most of the cost of all methods there: neighbours of good designs at a limit break
-//! it often. To this, differential evolution adds some 25 random numbers a trial, and firefly the distance to each
-//! better fly, 11 of 23 on average, and 10 logarithms; annealing and local search next to nothing. Proposals are
-//! made in chunks of 256 on all threads; local search makes its neighbours on one.
+//! `limit` is the least that a search without repetitions can do: as many random designs, each looked at once for what
+//! is known of its constraints and entered in a hash set. Under a limit on the area each candidate that is made takes
+//! its violation, which is most of the cost of all methods there: neighbours of good designs at a limit break it
+//! often. To this, differential evolution adds some 25 random numbers a trial, and firefly the distance to each better
+//! fly, 11 of 23 on average, and 10 logarithms; annealing and local search next to nothing. `nsga2` sorts the
+//! population once a batch: see the bench `pareto`.
+
+mod common;
 
 use std::hint::black_box;
+use std::time::Duration;
 
+use common::{EVALUATIONS, WIDTH, distances, spaces};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use prime_fast_core::DesignSpace;
-use prime_fast_core::search::{
-    Annealing, AnnealingOptions, DifferentialEvolution, DifferentialEvolutionOptions, Domain, Firefly,
-    FireflyOptions, Genetic, GeneticOptions, LimitedSpace, LocalSearch, LocalSearchOptions, Optimizer,
-    Random,
-};
+use prime_fast_core::search::{Domain, METHODS, MeasureRange, Optimizer, Setup, optimizer_named};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rustc_hash::FxHashSet;
 
-const EVALUATIONS: usize = 50_000;
 const BATCHES: [usize; 3] = [64, 512, 4096];
 
-/// The cardinalities of a space without its constraints.
-struct Free {
-    cardinalities: Vec<usize>,
+fn optimizer<'a, D: Domain + Send + Copy + 'a>(domain: D, method: &str) -> Box<dyn Optimizer + 'a> {
+    let measures = match method {
+        "quality_diversity" => ["first", "second"]
+            .map(|name| MeasureRange { name: name.to_owned(), low: 0.0, high: 300.0, bins: 32 })
+            .to_vec(),
+        _ => Vec::new(),
+    };
+    let objectives = if method == "nsga2" { 2 } else { 1 };
+    let setup = Setup { seed: 0, objectives, measures, options: Vec::new() };
+    optimizer_named(method, domain, &setup).expect("options")
 }
 
-impl Domain for Free {
-    fn cardinalities(&self) -> &[usize] {
-        &self.cardinalities
-    }
-
-    fn index_of(&self, ranks: &[u16]) -> u64 {
-        let digits = ranks.iter().zip(&self.cardinalities);
-        digits.fold(0, |index, (&rank, &cardinality)| index * cardinality as u64 + u64::from(rank))
-    }
-
-    fn violation(&self, _ranks: &[u16]) -> f64 {
-        0.0
-    }
-}
-
-fn optimizer<'a, D: Domain + Send + Copy + 'a>(domain: D, name: &str) -> Box<dyn Optimizer + 'a> {
-    match name {
-        "annealing" => Box::new(Annealing::new(domain, AnnealingOptions::default()).expect("options")),
-        "differential evolution" => {
-            let options = DifferentialEvolutionOptions::default();
-            Box::new(DifferentialEvolution::new(domain, options).expect("options"))
-        }
-        "firefly" => Box::new(Firefly::new(domain, FireflyOptions::default()).expect("options")),
-        "genetic" => Box::new(Genetic::new(domain, GeneticOptions::default()).expect("options")),
-        "local search" => Box::new(LocalSearch::new(domain, LocalSearchOptions::default()).expect("options")),
-        _ => Box::new(Random::new(domain, 0).expect("space")),
-    }
-}
-
-/// A separable score: the search converges on it as on any other, for a nanosecond a rank.
-fn run(optimizer: &mut dyn Optimizer, batch: usize) {
+fn run(optimizer: &mut dyn Optimizer, batch: usize) -> usize {
     let (mut evaluations, mut ranks, mut scores) = (0, Vec::new(), Vec::new());
     let violations = vec![0.0; batch];
     while evaluations < EVALUATIONS {
         let n = optimizer.ask(batch.min(EVALUATIONS - evaluations), &mut ranks).expect("feasible");
         assert!(n > 0);
-        scores.clear();
-        scores.extend(ranks.chunks_exact(ranks.len() / n).map(|design| {
-            let distances = design.iter().zip([7_u16, 2, 3, 5, 2, 4, 3, 1, 4, 2]);
-            distances.map(|(&rank, best)| f64::from(rank.abs_diff(best))).sum::<f64>()
-        }));
+        distances(&ranks, optimizer.columns(), &mut scores);
         optimizer.tell(&scores, &violations[..n]).expect("scores");
         evaluations += n;
     }
     black_box(optimizer.best());
+    optimizer.found().len()
+}
+
+/// Random designs, looked at together and entered in a set.
+fn limit<D: Domain>(domain: &D, batch: usize) -> usize {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(0);
+    let (mut entered, mut allowed, mut drawn) = (FxHashSet::default(), 0, 0);
+    let (mut ranks, mut violations, mut scores) = (vec![0; batch * WIDTH], vec![0.0; batch], Vec::new());
+    while drawn < EVALUATIONS {
+        let n = batch.min(EVALUATIONS - drawn);
+        ranks.truncate(n * WIDTH);
+        for design in ranks.chunks_exact_mut(WIDTH) {
+            for (rank, &cardinality) in design.iter_mut().zip(domain.cardinalities()) {
+                *rank = random.random_range(0..cardinality as u32) as u16;
+            }
+        }
+        domain.violations(&ranks, &mut violations[..n]);
+        for (design, &violation) in ranks.chunks_exact(WIDTH).zip(&violations) {
+            allowed += usize::from(entered.insert(domain.index_of(design)) && violation <= 0.0);
+        }
+        distances(&ranks, 1, &mut scores);
+        black_box(&scores);
+        drawn += n;
+    }
+    allowed
 }
 
 fn overhead<D: Domain + Send>(criterion: &mut Criterion, space: &str, domain: &D) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads");
-    for name in ["annealing", "differential evolution", "firefly", "genetic", "local search", "random"] {
-        let mut group = criterion.benchmark_group(format!("{name}, {space}, 1 thread"));
+    for batch in BATCHES {
+        let mut group = criterion.benchmark_group(format!("{space}, batch {batch}, 1 thread"));
         group.throughput(Throughput::Elements(EVALUATIONS as u64)).sample_size(10);
-        for batch in BATCHES {
-            group.bench_function(format!("batch {batch}"), |bencher| {
-                pool.install(|| bencher.iter(|| run(&mut *optimizer(domain, name), batch)));
+        group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+        group.bench_function("limit", |bencher| bencher.iter(|| limit(domain, batch)));
+        for method in METHODS {
+            group.bench_function(method, |bencher| {
+                pool.install(|| bencher.iter(|| run(&mut *optimizer(domain, method), batch)));
             });
         }
         group.finish();
@@ -88,9 +89,8 @@ fn overhead<D: Domain + Send>(criterion: &mut Criterion, space: &str, domain: &D
 }
 
 fn optimizers(criterion: &mut Criterion) {
-    let space = DesignSpace::bundled("prime").expect("bundled");
-    overhead(criterion, "no constraints", &Free { cardinalities: space.cardinalities().to_vec() });
-    let limited = LimitedSpace::new(space, &[("area_mm2".to_owned(), 29.0)]).expect("metric");
+    let (free, limited) = spaces();
+    overhead(criterion, "no constraints", &free);
     overhead(criterion, "29 mm2", &limited);
 }
 

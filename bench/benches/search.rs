@@ -1,150 +1,196 @@
-//! What the search itself costs an evaluation: whole runs whose scorer does next to nothing, and their parts.
+//! The parts of a search, each beside its limit, and whole searches with the bundled simulator.
 //!
 //! # What bounds it
-//! Every design handed out is entered into a hash set once and looked up about twice, which for 50,000 designs is a
-//! megabyte: the bench `a random number and a hash set's entry` is a fifth of a run without constraints. A child
-//! takes some 15 random numbers and four branches that nothing foretells (two parents or one, how many mutations, step
-//! or reset, visited or not). Where a limit is tight, five or six designs are looked at for one handed out, mostly
-//! because children are moved towards the limit step by step: each costs four table look-ups and eleven operations on
-//! blocks of 32 designs.
+//! A child takes a copy of its parent and, beyond the one random word of the limit, some 15 random numbers and four
+//! branches that nothing foretells (two parents or one, how many mutations, step or reset, visited or not), an index
+//! and a look-up. Where a limit is tight, five or six designs are looked at for one handed out, mostly because children
+//! are moved towards the limit step by step: each costs four table look-ups and eleven operations on blocks of 32
+//! designs (`known violation`). A look-up in the set of 50,000 designs visited, a megabyte, misses the first-level
+//! cache; one of a million misses the second-level one. With the simulator a search is bounded by both its own cost and
+//! the scorer's, which it does not overlap.
+
+mod common;
 
 use std::hint::black_box;
-use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use common::{EVALUATIONS, WIDTH, distances, spaces};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use prime_fast_core::search::{
-    Domain, Genetic, GeneticOptions, LimitedSpace, Optimizer, Options, Random, Scorer, minimize,
+    Domain, Genetic, GeneticOptions, Interrupt, LimitedSpace, Optimizer, Options, Scorer, Simulation,
+    minimize,
 };
+use prime_fast_core::simulator::{Simulator, Technology};
+use prime_fast_core::workload::Application;
 use prime_fast_core::{DesignSpace, Error};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rustc_hash::FxHashSet;
 
-const EVALUATIONS: usize = 50_000;
+const BATCH: usize = 512;
 
-/// The cardinalities of a space without its constraints.
-struct Free {
-    cardinalities: Vec<usize>,
+fn pools() -> [(&'static str, rayon::ThreadPool); 2] {
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+    // 0: as many as there are.
+    [("1 thread", pool(1)), ("all threads", pool(0))]
 }
 
-impl Domain for Free {
-    fn cardinalities(&self) -> &[usize] {
-        &self.cardinalities
-    }
-
-    fn index_of(&self, ranks: &[u16]) -> u64 {
-        let digits = ranks.iter().zip(&self.cardinalities);
-        digits.fold(0, |index, (&rank, &cardinality)| index * cardinality as u64 + u64::from(rank))
-    }
-
-    fn violation(&self, _ranks: &[u16]) -> f64 {
-        0.0
-    }
-}
-
-/// A separable score: the search converges on it as on any other, for a nanosecond a rank.
-struct Distance;
-
-impl Scorer for Distance {
-    type Error = Error;
-
-    fn score(
-        &mut self,
-        ranks: &[u16],
-        n: usize,
-        scores: &mut [f64],
-        _violations: &mut [f64],
-    ) -> Result<(), Error> {
-        for (score, design) in scores.iter_mut().zip(ranks.chunks_exact(ranks.len() / n)) {
-            let distances = design.iter().zip([7_u16, 2, 3, 5, 2, 4, 3, 1, 4, 2]);
-            *score = distances.map(|(&rank, best)| f64::from(rank.abs_diff(best))).sum();
+/// The time of `ask` alone: what is told between, and a run's first batch, which is random, do not count.
+fn asking<D: Domain + Send>(domain: &D, iterations: u64) -> Duration {
+    let (mut ranks, mut scores, violations) = (Vec::new(), Vec::new(), vec![0.0; BATCH]);
+    let (mut run, mut taken) = (None, Duration::ZERO);
+    for iteration in 0..iterations {
+        if iteration % (EVALUATIONS / BATCH) as u64 == 0 {
+            run = None;
         }
-        Ok(())
-    }
-}
-
-fn run<D: Domain>(domain: &D, optimizer: &mut dyn Optimizer, batch: usize) -> usize {
-    let options = Options { evaluations: EVALUATIONS, batch, ..Options::default() };
-    let outcome = minimize(domain, optimizer, &mut Distance, &options, &AtomicBool::new(false), &mut |_| {})
-        .expect("scores");
-    assert_eq!(outcome.evaluations, EVALUATIONS);
-    outcome.evaluations
-}
-
-fn overhead<D: Domain + Send>(criterion: &mut Criterion, name: &str, domain: &D) {
-    let mut group = criterion.benchmark_group(format!("search overhead, {name}"));
-    group.throughput(Throughput::Elements(EVALUATIONS as u64)).sample_size(20);
-    for threads in [1, 2] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-        for batch in [512, 4096] {
-            group.bench_function(format!("genetic, batch {batch}, {threads} threads"), |bencher| {
-                pool.install(|| {
-                    bencher.iter(|| {
-                        let mut genetic = Genetic::new(domain, GeneticOptions::default()).expect("options");
-                        run(domain, &mut genetic, batch)
-                    });
-                });
-            });
-        }
-    }
-    group.bench_function("random, batch 4096", |bencher| {
-        bencher.iter(|| run(domain, &mut Random::new(domain, 0).expect("space"), 4096));
-    });
-    group.finish();
-}
-
-/// What `ask` takes for a batch of children, and what no search without repetitions can do without.
-fn parts<D: Domain + Send>(criterion: &mut Criterion, name: &str, domain: &D) {
-    const BATCH: usize = 512;
-    let mut group = criterion.benchmark_group(format!("search parts, {name}"));
-    group.throughput(Throughput::Elements(BATCH as u64)).sample_size(20);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads");
-    let bred = || {
-        let mut genetic = Genetic::new(domain, GeneticOptions::default()).expect("options");
-        let options = Options { evaluations: 4 * BATCH, batch: BATCH, ..Options::default() };
-        minimize(domain, &mut genetic, &mut Distance, &options, &AtomicBool::new(false), &mut |_| {})
-            .expect("scores");
-        genetic
-    };
-    group.bench_function("children, 1 threads", |bencher| {
-        let mut ranks = Vec::new();
-        let ask = |mut genetic: Genetic<_>| {
-            genetic.ask(BATCH, &mut ranks).expect("designs");
+        let genetic = run.get_or_insert_with(|| {
+            let mut genetic = Genetic::new(domain, GeneticOptions::default()).expect("options");
+            let n = genetic.ask(BATCH, &mut ranks).expect("designs");
+            distances(&ranks, 1, &mut scores);
+            genetic.tell(&scores, &violations[..n]).expect("scores");
             genetic
-        };
-        pool.install(|| bencher.iter_batched(bred, ask, BatchSize::PerIteration));
-    });
-    group.bench_function("known violation, 1 threads", |bencher| {
-        let (mut genetic, mut ranks) = (bred(), Vec::new());
-        genetic.ask(BATCH, &mut ranks).expect("designs");
-        let mut violations = vec![0.0; BATCH];
-        bencher.iter(|| domain.violations(black_box(&ranks), &mut violations));
-    });
-    group.finish();
+        });
+        let before = Instant::now();
+        let n = genetic.ask(BATCH, &mut ranks).expect("designs");
+        taken += before.elapsed();
+        assert_eq!(n, BATCH);
+        distances(black_box(&ranks), 1, &mut scores);
+        genetic.tell(&scores, &violations).expect("scores");
+    }
+    taken
 }
 
-fn duplicates(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("search parts");
-    group.throughput(Throughput::Elements(EVALUATIONS as u64)).sample_size(20);
-    group.bench_function("a random number and a hash set's entry", |bencher| {
+/// What a child takes at least: its parent's ranks, one of which a random word changes.
+fn copies<D: Domain>(criterion: &mut Criterion, name: &str, domain: &D) {
+    const POPULATION: usize = 64;
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(0);
+    let mut draw = |n: usize| -> Vec<u16> {
+        let cardinalities = domain.cardinalities().iter().cycle().take(n * WIDTH);
+        cardinalities.map(|&cardinality| (random.next_u64() % cardinality as u64) as u16).collect()
+    };
+    let (population, mut children) = (draw(POPULATION), draw(BATCH));
+    let mut group = criterion.benchmark_group(format!("children, {name}"));
+    group.throughput(Throughput::Elements(BATCH as u64)).sample_size(20);
+    group.bench_function("limit: a copy and a random word", |bencher| {
         bencher.iter(|| {
-            let (mut random, mut entered) = (Xoshiro256PlusPlus::seed_from_u64(0), FxHashSet::default());
-            (0..EVALUATIONS).filter(|_| entered.insert(random.next_u64() % 452_760_000)).count()
+            for child in black_box(&mut children).chunks_exact_mut(WIDTH) {
+                let word = random.next_u64();
+                let parent = &population[(word >> 58) as usize * WIDTH..][..WIDTH];
+                child.copy_from_slice(parent);
+                child[(word as u32 as usize * WIDTH) >> 32] ^= 1;
+            }
         });
     });
     group.finish();
 }
 
-fn search(criterion: &mut Criterion) {
-    let space = DesignSpace::bundled("prime").expect("bundled");
-    let free = Free { cardinalities: space.cardinalities().to_vec() };
-    overhead(criterion, "PRIME without constraints", &free);
-    parts(criterion, "PRIME without constraints", &free);
-    let limited = LimitedSpace::new(space, &[("area_mm2".to_owned(), 29.0)]).expect("metric");
-    overhead(criterion, "PRIME at 29 mm2", &limited);
-    parts(criterion, "PRIME at 29 mm2", &limited);
-    duplicates(criterion);
+fn children<D: Domain + Send>(criterion: &mut Criterion, name: &str, domain: &D) {
+    copies(criterion, name, domain);
+    let mut group = criterion.benchmark_group(format!("children, {name}"));
+    group.throughput(Throughput::Elements(BATCH as u64)).sample_size(20);
+    for (threads, pool) in pools() {
+        group.bench_function(format!("ask, {threads}"), |bencher| {
+            pool.install(|| bencher.iter_custom(|iterations| asking(domain, iterations)));
+        });
+    }
+    group.finish();
 }
 
-criterion_group!(benches, search);
+/// What a look at a design under a limit takes.
+fn violations(criterion: &mut Criterion, domain: &LimitedSpace) {
+    let mut group = criterion.benchmark_group("children, 29 mm2");
+    group.throughput(Throughput::Elements(BATCH as u64)).sample_size(20);
+    let mut genetic = Genetic::new(domain, GeneticOptions::default()).expect("options");
+    let (mut ranks, mut violations) = (Vec::new(), vec![0.0; BATCH]);
+    genetic.ask(BATCH, &mut ranks).expect("designs");
+    group.bench_function("known violation, 1 thread", |bencher| {
+        bencher.iter(|| domain.violations(black_box(&ranks), black_box(&mut violations)));
+    });
+    group.finish();
+}
+
+/// Look-ups, half of them of entries, as the search makes them: in sets of the designs visited.
+fn duplicates(criterion: &mut Criterion) {
+    const LOOKUPS: usize = 1 << 16;
+    const DESIGNS: u64 = 452_760_000;
+    let mut group = criterion.benchmark_group("duplicate check");
+    group.throughput(Throughput::Elements(LOOKUPS as u64)).sample_size(20);
+    // 1,000 entries, 16 KB, stay in the first-level cache.
+    for (name, entries) in
+        [("limit: 1,000 entries", 1_000), ("10,000 entries", 10_000), ("1,000,000 entries", 1_000_000)]
+    {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(0);
+        let visited: Vec<u64> = (0..entries).map(|_| random.next_u64() % DESIGNS).collect();
+        let set: FxHashSet<u64> = visited.iter().copied().collect();
+        let lookup = |_| match random.next_u64() {
+            word if word & 1 == 0 => visited[(word >> 1) as usize % entries],
+            word => (word >> 1) % DESIGNS,
+        };
+        let lookups: Vec<u64> = (0..LOOKUPS).map(lookup).collect();
+        group.bench_function(format!("look-up, {name}"), |bencher| {
+            bencher.iter(|| black_box(&lookups).iter().filter(|index| set.contains(index)).count());
+        });
+    }
+    group.finish();
+}
+
+/// Whole searches as `minimize` runs them, beside the scorer alone on the designs of one such search.
+fn with_simulator(criterion: &mut Criterion, domain: &LimitedSpace) {
+    for application in ["MobileNetV2", "U-Net"] {
+        let mut group = criterion.benchmark_group(format!("search with simulator, {application} at 29 mm2"));
+        group.throughput(Throughput::Elements(EVALUATIONS as u64)).sample_size(10);
+        let technology = Technology::bundled().expect("bundled");
+        let layers = Application::bundled(application).expect("bundled");
+        let space = DesignSpace::bundled("prime").expect("bundled");
+        let simulator = Simulator::new(space, layers, technology).expect("PRIME's space fits");
+        let simulation = || Simulation::new(&simulator, &["latency_us".to_owned()], &[]).expect("output");
+        let mut designs = Vec::new();
+        let mut recording = |ranks: &[u16], n: usize, scores: &mut [f64], violations: &mut [f64]| {
+            designs.extend_from_slice(ranks);
+            simulation().score(ranks, n, scores, violations)
+        };
+        search(domain, &mut recording);
+        let (mut scores, mut violations) = (vec![0.0; BATCH], vec![0.0; BATCH]);
+        for (threads, pool) in pools() {
+            group.bench_function(format!("limit: scorer alone, {threads}"), |bencher| {
+                let mut simulated = simulation();
+                pool.install(|| {
+                    bencher.iter(|| {
+                        for ranks in black_box(&designs).chunks(BATCH * WIDTH) {
+                            let n = ranks.len() / WIDTH;
+                            simulated
+                                .score(ranks, n, &mut scores[..n], &mut violations[..n])
+                                .expect("in range");
+                        }
+                    });
+                });
+            });
+            group.bench_function(format!("genetic, {threads}"), |bencher| {
+                let mut simulated = simulation();
+                pool.install(|| bencher.iter(|| search(domain, &mut simulated)));
+            });
+        }
+        group.finish();
+    }
+}
+
+fn search<S: Scorer<Error = Error>>(domain: &LimitedSpace, scorer: &mut S) -> f64 {
+    let mut genetic = Genetic::new(domain, GeneticOptions::default()).expect("options");
+    let options = Options { evaluations: EVALUATIONS, batch: BATCH, keep: 1, ..Options::default() };
+    let outcome =
+        minimize(domain, &mut genetic, scorer, &options, &Interrupt::default(), &mut |_| {}).expect("scores");
+    assert_eq!(outcome.evaluations, EVALUATIONS);
+    outcome.best[0].score
+}
+
+fn parts(criterion: &mut Criterion) {
+    let (free, limited) = spaces();
+    children(criterion, "no constraints", &free);
+    children(criterion, "29 mm2", &limited);
+    violations(criterion, &limited);
+    duplicates(criterion);
+    with_simulator(criterion, &limited);
+}
+
+criterion_group!(benches, parts);
 criterion_main!(benches);

@@ -13,18 +13,15 @@
 //! streaming design reads all of its row: 4 vector operations and 64 bytes every 8 slots.
 
 use std::hint::black_box;
-use std::sync::atomic::AtomicBool;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use prime_fast_core::DesignSpace;
-use prime_fast_core::search::{Genetic, GeneticOptions, LimitedSpace, Options, Simulation, minimize};
 use prime_fast_core::simulator::{Simulator, Technology};
 use prime_fast_core::workload::Application;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 const DESIGNS: usize = 1 << 17;
-const EVALUATIONS: usize = 20_000;
 
 fn simulator(application: &str) -> Simulator {
     let space = DesignSpace::bundled("prime").expect("bundled");
@@ -84,22 +81,5 @@ fn scoring(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn search_with_simulator(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("search with simulator");
-    group.throughput(Throughput::Elements(EVALUATIONS as u64)).sample_size(10);
-    let simulator = simulator("MobileNetV2");
-    let domain =
-        LimitedSpace::new(simulator.space().clone(), &[("area_mm2".to_owned(), 29.0)]).expect("metric");
-    group.bench_function("MobileNetV2 at 29 mm2", |bencher| {
-        bencher.iter(|| {
-            let mut genetic = Genetic::new(&domain, GeneticOptions::default()).expect("options");
-            let mut score = Simulation::new(&simulator, &["latency_us".to_owned()], &[]).expect("output");
-            let options = Options { evaluations: EVALUATIONS, batch: 512, keep: 1, ..Options::default() };
-            minimize(&domain, &mut genetic, &mut score, &options, &AtomicBool::new(false), &mut |_| {})
-        });
-    });
-    group.finish();
-}
-
-criterion_group!(benches, scoring, search_with_simulator);
+criterion_group!(benches, scoring);
 criterion_main!(benches);

@@ -168,7 +168,7 @@ class Search:
         limits: list[tuple[str, float]],
         seed: int,
         objectives: int,
-        measures: list[tuple[float, float, int]],
+        measures: list[tuple[str, float, float, int]],
         options: list[tuple[str, float]],
         keep: int,
         journal: bool,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -378,9 +378,13 @@ def _trained(
         return train_trees(data, seed)
     from prime_fast.surrogate import train
 
+    settings = method.settings(budget, architecture)
+    # Several applications are more to learn, if less than as many times more.
+    more = round(math.sqrt(len(task.logs)))
+    settings = replace(settings, steps=more * settings.steps, selection_steps=more * settings.selection_steps)
     return train(
         data,
-        method.settings(budget, architecture),
+        settings,
         seed,
         limits=task.known_limits,
         should_stop=should_stop,

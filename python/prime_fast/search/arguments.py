@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.errors import ConfigurationError, DataError, PrimeFastError
+from prime_fast.space import DesignSpace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import polars as pl
     from numpy.typing import ArrayLike, NDArray
 
     from prime_fast.logs import Log
-    from prime_fast.space import DesignSpace, Ranks
+    from prime_fast.space import Ranks
 
 
 def positive(**sizes: int) -> None:
@@ -36,16 +38,22 @@ def column(what: str, values: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def floats(what: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return real numbers of any shape; DataError for others."""
+def floats(what: str, values: ArrayLike, kind: type[PrimeFastError] = DataError) -> NDArray[np.float64]:
+    """Return real numbers of any shape; an error of the given kind for others."""
+    # NumPy forgets the mask of what it makes an array of.
+    if np.ma.is_masked(values):
+        raise kind(
+            f"{what} are masked in places; fill those, with NaN or a violation above 0 where a design is "
+            "infeasible"
+        )
     try:
         array = np.asarray(values)
-        # Of kind V are the short floats of accelerators.
-        if array.dtype.kind in "biufV":
+        # Of kind V are the short floats of accelerators, and records.
+        if array.dtype.kind in "biufV" and array.dtype.names is None:
             return array.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{what} are no array of numbers: {error}") from None
-    raise DataError(f"{what} have dtype {array.dtype}; they must be real numbers")
+        raise kind(f"{what} are no array of numbers: {error}") from None
+    raise kind(f"{what} have dtype {array.dtype}; they must be real numbers")
 
 
 def whole(name: str, value: object) -> int:
@@ -59,12 +67,45 @@ def number(name: str, value: object) -> float:
     """Return a real number; ConfigurationError for another type."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise ConfigurationError(f"{name} is {value!r}; it must be a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigurationError(
+            f"{name} is beyond {sys.float_info.max}; it must be a smaller number"
+        ) from None
+
+
+def flag(name: str, value: object) -> bool:
+    """Return True or False, NumPy's among them; ConfigurationError for another type."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ConfigurationError(f"{name} is {value!r}; it must be True or False")
+    return bool(value)
+
+
+def checked_space(space: object) -> DesignSpace:
+    """Return a design space; ConfigurationError for another type."""
+    if not isinstance(space, DesignSpace):
+        raise ConfigurationError(
+            f"the space is {space!r}; it must be a DesignSpace, such as DesignSpace.bundled('prime')"
+        )
+    return space
+
+
+def by_name(what: str, values: object) -> dict[str, Any]:
+    """Return a mapping from names as a dictionary, None as an empty one; ConfigurationError for others."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{what} are {values!r}; they must be a mapping by name")
+    for name in values:
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"{what} are {dict(values)!r}; {name!r} is no name")
+    return dict(values)
 
 
 def upper_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
     """Return limits by name as numbers."""
-    return {name: number(f"limit {name}", limit) for name, limit in (limits or {}).items()}
+    return {name: number(f"limit {name}", limit) for name, limit in by_name("limits", limits).items()}
 
 
 def objective_names(objective: object) -> list[str]:
@@ -73,7 +114,7 @@ def objective_names(objective: object) -> list[str]:
     if not names:
         raise ConfigurationError("no objective was given; name at least one")
     for name in names:
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not name:
             raise ConfigurationError(f"objective is {objective!r}; it must be a name, or several in a list")
     return names
 

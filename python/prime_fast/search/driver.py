@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prime_fast import _core
-from prime_fast.search.arguments import start_of
+from prime_fast.errors import ConfigurationError
+from prime_fast.search.arguments import checked_space, flag, start_of, upper_limits
 from prime_fast.search.optimizer import Optimizer, Scorer
 from prime_fast.simulator import Simulator
 
@@ -78,12 +79,15 @@ def minimize(
     target : float, optional
         End once a feasible design scores no more than this.
     seconds : float, optional
-        End after the batch during which this much time has passed.
+        End after the batch during which this much time has passed; a batch that takes long to find, as where
+        nearly all designs are scored, is given up.
     stagnation : int, optional
         End once this many designs have been scored since the last better one.
     overlap : bool
         Make the next batch while one is scored; its designs then follow from the scores of the batch before.
-        For scorers that leave processors idle, such as an accelerator.
+        For scorers that leave processors idle, such as an accelerator. Without effect on ``"firefly"``,
+        ``"local_search"``, ``"annealing"`` and ``"differential_evolution"``, which need all scores so far for
+        the next batch.
     pad : bool, optional
         Fill batches up to `batch` rows with their first design, so that a compiled function sees one shape;
         by default where the scorer is a function of `jax.jit`.
@@ -109,20 +113,24 @@ def minimize(
     ConfigurationError, DataError
         For unusable arguments, scores that are NaN and arrays of the wrong shape.
     """
+    checked_space(space)
+    if "journal" in options:
+        raise ConfigurationError("minimize has no option `journal`; record=True keeps every design scored")
+    given = upper_limits(limits)
     outputs = {
         name: limit
-        for name, limit in (limits or {}).items()
+        for name, limit in given.items()
         if isinstance(scorer, Simulator) and name in _core.OUTPUTS and name not in space.metric_names
     }
     optimizer = Optimizer(
         space,
         method,
         seed=seed,
-        limits={name: limit for name, limit in (limits or {}).items() if name not in outputs},
+        limits={name: limit for name, limit in given.items() if name not in outputs},
         objective=objective,
         measures=measures,
         keep=keep,
-        journal=record,
+        journal=flag("record", record),
         **options,
     )
     if start is not None:

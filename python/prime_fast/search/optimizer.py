@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,7 +12,10 @@ import numpy as np
 from prime_fast import _core
 from prime_fast.errors import ConfigurationError, DataError
 from prime_fast.search.arguments import (
+    by_name,
+    checked_space,
     column,
+    flag,
     floats,
     is_compiled,
     measure_range,
@@ -26,8 +30,6 @@ from prime_fast.simulator import Simulator
 from prime_fast.space import DesignSpace
 
 if TYPE_CHECKING:
-    import os
-
     from numpy.typing import ArrayLike, NDArray
 
     from prime_fast.space import Ranks
@@ -58,6 +60,9 @@ class Optimizer:
         For ``"quality_diversity"``: two measures, by whose value designs are put into cells.
     keep : int
         How many of the best designs a result reports.
+    journal : bool
+        Write down all that is asked and told, 8 bytes and its scores a design. `save`, copies and
+        `SearchResult.evaluated` need it.
     **options : float
         The method's own: the README lists them.
 
@@ -81,9 +86,12 @@ class Optimizer:
         **options: float,
     ) -> None:
         positive(keep=keep)
-        self.space = space
+        self.space = checked_space(space)
+        if not isinstance(method, str):
+            raise ConfigurationError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
         objectives = objective_names(objective)
-        self.columns = [*objectives, *(measures or {})]
+        ranges = {name: measure_range(name, edges) for name, edges in by_name("measures", measures).items()}
+        self.columns = [*objectives, *ranges]
         taken = [*space.names, "violation"]
         for position, name in enumerate(self.columns):
             if name in self.columns[:position]:
@@ -100,7 +108,7 @@ class Optimizer:
             "seed": whole("seed", seed) % SEEDS,
             "limits": upper_limits(limits),
             "objective": objectives,
-            "measures": {name: measure_range(name, edges) for name, edges in (measures or {}).items()},
+            "measures": ranges,
             "keep": int(keep),
             "options": {name: number(f"option {name}", value) for name, value in options.items()},
         }
@@ -110,10 +118,10 @@ class Optimizer:
             limits=list(self._setup["limits"].items()),
             seed=self._setup["seed"],
             objectives=len(objectives),
-            measures=list(self._setup["measures"].values()),
+            measures=[(name, *edges) for name, edges in ranges.items()],
             options=list(self._setup["options"].items()),
             keep=keep,
-            journal=journal,
+            journal=flag("journal", journal),
         )
 
     def ask(self, designs: int) -> Ranks:
@@ -221,8 +229,13 @@ class Optimizer:
             raise ConfigurationError(
                 f"the scorer is a {type(scorer).__name__}; it must be a Simulator or a callable"
             )
+        if callback is not None and not callable(callback):
+            raise ConfigurationError(f"the callback is {callback!r}; it must be callable")
+        overlap, record = flag("overlap", overlap), flag("record", record)
+        pad = is_compiled(scorer) if pad is None else flag("pad", pad)
         outputs = _core.OUTPUTS if isinstance(scorer, Simulator) else ()
-        for name in limits or ():
+        given = upper_limits(limits)
+        for name in given:
             if name not in outputs:
                 raise ConfigurationError(
                     f"limit {name}: the scorer has no such output; limits here are on a simulator's "
@@ -231,20 +244,24 @@ class Optimizer:
         fields, error = self.core.minimize(
             scorer.core if isinstance(scorer, Simulator) else scorer,
             columns=self.columns,
-            limits=list(upper_limits(limits).items()),
+            limits=list(given.items()),
             evaluations=evaluations,
             batch=batch,
             target=None if target is None else number("target", target),
             seconds=None if seconds is None else number("seconds", seconds),
             stagnation=stagnation,
             overlap=overlap,
-            pad=is_compiled(scorer) if pad is None else pad,
+            pad=pad,
             nan_is_infeasible=nan == "infeasible",
             threads=threads,
             callback=callback,
         )
         result = SearchResult(
-            space=self.space, columns=self.columns, told=self.core.told if record else None, **fields
+            space=self.space,
+            columns=self.columns,
+            told=self.core.told if record else None,
+            measures=list(self._setup["measures"]),
+            **fields,
         )
         if error is not None:
             if len(result.designs):
@@ -262,6 +279,8 @@ class Optimizer:
 
         from prime_fast.logs.writing import atomic_file
 
+        if not isinstance(path, (str, os.PathLike)):
+            raise ConfigurationError(f"the path is {path!r}; it must be a path of a file")
         header = {"format": FORMAT, "space": self.space.to_toml(), **self._setup}
         content = safetensors.numpy.save(self._arrays(), {"prime_fast": json.dumps(header)})
         with atomic_file(path) as file:

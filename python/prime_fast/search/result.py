@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ import polars as pl
 
 from prime_fast import _core
 from prime_fast.errors import ConfigurationError
+from prime_fast.search.arguments import by_name, floats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -31,10 +33,10 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     Raises
     ------
     ConfigurationError
-        If the shapes don't fit, or a number is NaN.
+        If the shapes don't fit, or what is given is no number or NaN.
     """
-    array = np.asarray(points, dtype=np.float64)
-    corner = np.asarray(reference, dtype=np.float64)
+    array = floats("points", points, ConfigurationError)
+    corner = floats("the reference point's values", reference, ConfigurationError)
     if array.ndim != 2 or corner.shape != array.shape[1:]:
         raise ConfigurationError(
             f"points have shape {array.shape} and the reference point {corner.shape}; they must have shapes "
@@ -65,7 +67,9 @@ class SearchResult:
     history : list of (int, float)
         Each improvement: designs scored by then, and the score.
     stopped_by : str
-        ``"evaluations"``, ``"exhausted"``, ``"target"``, ``"time"``, ``"stagnation"``, ``"interrupt"``;
+        ``"evaluations"``, ``"target"``, ``"time"``, ``"stagnation"``, ``"interrupt"``;
+        ``"exhausted"``: the method found no further design, which in a space of more than 2^20 may leave out
+        a few;
         ``"infeasible"``: nothing meets the constraints and limits that are known before scoring, `designs`
         has the one that misses them by least, and `note` says by how much; ``"error"``: the exception that
         carries this result ended the run.
@@ -76,6 +80,8 @@ class SearchResult:
     told : tuple of ndarray, optional
         Index (uint64), scores (n_columns each) and violation of every design scored, in order, where
         ``record=True`` asked for them.
+    measures : list of str
+        Those of `columns` that are measures of an archive.
     """
 
     space: DesignSpace
@@ -92,6 +98,7 @@ class SearchResult:
     seconds: float
     scoring_seconds: float
     told: tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64]] | None = None
+    measures: Sequence[str] = ()
 
     @property
     def best(self) -> dict[str, Any]:
@@ -127,17 +134,27 @@ class SearchResult:
         Raises
         ------
         ConfigurationError
-            If a value is missing or NaN, or there are not 2 or 3 objectives.
+            If a value is missing or no number, or there are not 2 or 3 objectives.
         """
-        if not isinstance(reference, (list, tuple, np.ndarray)):
-            named = dict(reference)  # type: ignore[arg-type]
+        if self.measures:
+            raise ConfigurationError(
+                f"a hypervolume is of 2 or 3 objectives; {' and '.join(self.measures)} are measures of an "
+                "archive"
+            )
+        if reference is None or isinstance(reference, (str, bytes)):
+            raise ConfigurationError(
+                f"the reference point is {reference!r}; it must give a number for each of "
+                f"{', '.join(self.columns)}"
+            )
+        if isinstance(reference, Mapping):
+            named = by_name("the reference point's values", reference)
             if named.keys() != set(self.columns):
                 raise ConfigurationError(
                     f"the reference point names {', '.join(named) or 'nothing'}; it must name "
                     f"{', '.join(self.columns)}"
                 )
             reference = [named[name] for name in self.columns]
-        return hypervolume(self.found_scores, np.asarray(reference, dtype=np.float64))
+        return hypervolume(self.found_scores, reference)
 
     def evaluated(self) -> pl.DataFrame:
         """Return every design scored, in order: parameters, score columns, ``violation``.

@@ -85,7 +85,7 @@ class TrainingSettings:
     adversarial_population: int = 128
     """Designs a generation: the adversarial batch."""
 
-    gate: float = 0.5
+    gate: float = 0.8
     """Probability of being feasible below which a design counts as infeasible in the search."""
     pessimism: float = 0.0
     """Deviations of the ensemble added to its mean in the score that the search sees: a lower confidence

@@ -211,7 +211,9 @@ class _Session:
         of_row = data.application_of_row
         self.feasible = feasible[np.lexsort((-targets[feasible, 0], of_row[feasible]))]
         generator = np.random.default_rng(self.seed)
-        infeasible = generator.permutation(np.flatnonzero(~data.feasible))
+        # What breaks a constraint of the space is never proposed: there is nothing to learn about it.
+        allowed = data.space.check(data.ranks.astype(data.space.rank_dtype)) < 0
+        infeasible = generator.permutation(np.flatnonzero(~data.feasible & allowed))
         self.infeasible = infeasible[np.argsort(of_row[infeasible], kind="stable")]
         self.applications = max(1, len(data.applications))
         self.feasible_counts = np.bincount(of_row[self.feasible], minlength=self.applications)

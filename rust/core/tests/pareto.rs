@@ -260,11 +260,16 @@ fn nsga2(grid: &Grid, population: usize, seed: u64, objectives: usize) -> Nsga2<
     Nsga2::new(grid, Nsga2Options { population, seed, objectives }).unwrap()
 }
 
-const RANGES: [MeasureRange; 2] =
-    [MeasureRange { low: -6.0, high: 6.0, bins: 4 }, MeasureRange { low: -9.0, high: 11.5, bins: 3 }];
+fn range(name: &str, low: f64, high: f64, bins: usize) -> MeasureRange {
+    MeasureRange { name: name.into(), low, high, bins }
+}
+
+fn ranges() -> [MeasureRange; 2] {
+    [range("first", -6.0, 6.0, 4), range("second", -9.0, 11.5, 3)]
+}
 
 fn diversity(grid: &Grid, seed: u64) -> QualityDiversity<&Grid> {
-    QualityDiversity::new(grid, QualityDiversityOptions { seed, measures: RANGES }).unwrap()
+    QualityDiversity::new(grid, QualityDiversityOptions { seed, measures: ranges() }).unwrap()
 }
 
 fn is_feasible(scored: &(Vec<f64>, f64)) -> bool {
@@ -322,7 +327,7 @@ proptest! {
         for index in asked {
             let design = scored(index, 3);
             if is_feasible(&design) {
-                let cell = [bin(&RANGES[0], design.0[1]), bin(&RANGES[1], design.0[2])];
+                let cell = [bin(&ranges()[0], design.0[1]), bin(&ranges()[1], design.0[2])];
                 let best = cells.entry(cell).or_insert((f64::INFINITY, u64::MAX));
                 *best = if (design.0[0], index) < *best { (design.0[0], index) } else { *best };
             }
@@ -417,18 +422,21 @@ fn misuse_is_named() {
         Nsga2::new(&grid, Nsga2Options { population, seed: 0, objectives }).map(|_| ()).unwrap_err()
     };
     let ranged = |low, high, bins| {
-        let measures = [RANGES[0], MeasureRange { low, high, bins }];
+        let measures = [ranges()[0].clone(), range("second", low, high, bins)];
         QualityDiversity::new(&grid, QualityDiversityOptions { seed: 0, measures }).map(|_| ()).unwrap_err()
     };
     for (error, words) in [
-        (searches(4, 1), "1 objectives were given; it takes 2 or 3"),
-        (searches(4, 4), "4 objectives"),
-        (searches(0, 2), "a population of 0"),
-        (Front::new(4, 1).map(|_| ()).unwrap_err(), "4 objectives"),
+        (searches(4, 1), "NSGA-II takes 2 or 3 objectives, found 1"),
+        (searches(4, 4), "NSGA-II takes 2 or 3 objectives, found 4"),
+        (searches(0, 2), "population is 0; it must be at least 1"),
+        (Front::new(4, 1).map(|_| ()).unwrap_err(), "a Pareto front takes 2 or 3 objectives, found 4"),
         (front.offer(0, &[1], &[1.0]).unwrap_err(), "1 ranks and 1 objectives was offered"),
         (front.offer(0, &[1, 2], &[1.0, 2.0]).unwrap_err(), "2 ranks and 2 objectives was offered"),
         (front.offer(5, &[1], &[1.0, nan]).unwrap_err(), "objective 1 of design 5 is NaN"),
-        (non_dominated_sort(&[1.0], 1, None).unwrap_err(), "1 objectives"),
+        (
+            non_dominated_sort(&[1.0], 1, None).unwrap_err(),
+            "non-dominated sorting takes 2 or 3 objectives, found 1",
+        ),
         (
             non_dominated_sort(&[1.0; 5], 2, None).unwrap_err(),
             "5 numbers were given as points; they must be rows of 2",
@@ -438,18 +446,18 @@ fn misuse_is_named() {
         (non_dominated_sort(&[1.0, 2.0], 2, Some(&[nan])).unwrap_err(), "the violation of point 0 is NaN"),
         (non_dominated_sort(&[nan, 2.0], 2, Some(&[0.0])).unwrap_err(), "objective 0 of point 0 is NaN"),
         (crowding_distances(&[1.0, 2.0], 2, &[]).unwrap_err(), "0 fronts were given for 1 points"),
-        (hypervolume(&[1.0; 4], 4, &[2.0; 4]).unwrap_err(), "4 objectives"),
+        (hypervolume(&[1.0; 4], 4, &[2.0; 4]).unwrap_err(), "a hypervolume takes 2 or 3 objectives, found 4"),
         (
             hypervolume(&[1.0; 4], 2, &[2.0; 3]).unwrap_err(),
             "the reference point has 3 numbers; it must have 2",
         ),
         (hypervolume(&[1.0; 4], 2, &[2.0, nan]).unwrap_err(), "objective 1 of the reference point is NaN"),
         (hypervolume(&[nan, 1.0], 2, &[2.0, 2.0]).unwrap_err(), "objective 0 of point 0 is NaN"),
-        (ranged(1.0, 1.0, 3), "measure 2 has the range 1 to 1"),
-        (ranged(2.0, 1.0, 3), "measure 2 has the range 2 to 1"),
-        (ranged(nan, 1.0, 3), "measure 2 has the range NaN to 1"),
+        (ranged(1.0, 1.0, 3), "measure second has the range 1 to 1"),
+        (ranged(2.0, 1.0, 3), "measure second has the range 2 to 1"),
+        (ranged(nan, 1.0, 3), "measure second has the range NaN to 1"),
         (ranged(0.0, f64::INFINITY, 3), "it must be finite"),
-        (ranged(0.0, 1.0, 0), "measure 2 has 0 bins"),
+        (ranged(0.0, 1.0, 0), "measure second has 0 bins"),
         (ranged(0.0, 1.0, usize::MAX), "1048576 cells at most"),
         (diversity(&grid, 0).qd_score(nan).unwrap_err(), "the reference of the QD score is NaN"),
     ] {

@@ -8,6 +8,7 @@ mod design;
 mod error;
 mod scorer;
 mod search;
+mod signals;
 mod simulator;
 mod solve;
 mod space;

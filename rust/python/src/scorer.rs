@@ -1,8 +1,6 @@
 //! A Python callable as a scorer.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use numpy::{PyArray1, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use prime_fast_core as core;
 use prime_fast_core::search::Scorer;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
@@ -11,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::arrays::matrix;
 use crate::error::data;
+use crate::signals::Signals;
 
 /// The error of a scorer: Python's, or the search's own.
 pub enum Failure {
@@ -31,8 +30,8 @@ pub struct Call<'a> {
     /// Designs a call, smaller batches being filled up with their first design: one shape, one compilation.
     pub pad: Option<usize>,
     pub nan_is_infeasible: bool,
-    /// Set where the callable raises `KeyboardInterrupt`.
-    pub stop: &'a AtomicBool,
+    /// Told where the callable raises `KeyboardInterrupt`.
+    pub signals: &'a Signals,
 }
 
 impl Scorer for Call<'_> {
@@ -49,7 +48,7 @@ impl Scorer for Call<'_> {
         if let Err(error) = &called
             && Python::attach(|py| error.is_instance_of::<PyKeyboardInterrupt>(py))
         {
-            self.stop.store(true, Ordering::Relaxed);
+            self.signals.stop();
         }
         called.map_err(Failure::Python)?;
         if self.nan_is_infeasible {
@@ -115,11 +114,18 @@ fn fill(
         error
     };
     let numpy = py.import("numpy")?;
+    // NumPy forgets the mask of what it makes an array of.
+    if numpy.getattr("ma")?.call_method1("is_masked", (returned,))?.is_truthy()? {
+        return Err(data(format!(
+            "the scorer's {what} are masked in places; fill those, with NaN or a violation above 0 where a design is \
+             infeasible"
+        )));
+    }
     let array = numpy.call_method1("asarray", (returned,)).map_err(no_numbers)?;
-    // Booleans, integers, floats, and the short floats of accelerators, whose kind is V.
+    // Booleans, integers, floats, and the short floats of accelerators, whose kind is V like that of records.
     let dtype = array.cast::<PyUntypedArray>()?.dtype();
     let kind: char = dtype.getattr("kind")?.extract()?;
-    if !"biufV".contains(kind) {
+    if !"biufV".contains(kind) || dtype.has_fields() {
         let dtype = dtype.str()?;
         return Err(data(format!("the scorer's {what} have dtype {dtype}; they must be real numbers")));
     }

@@ -1,8 +1,8 @@
 //! Searches by ask and tell, and the driver that runs them against a simulator or a Python callable.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, ToPyArray};
 use prime_fast_core as core;
@@ -13,15 +13,17 @@ use prime_fast_core::search::{
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rayon::{Scope, ThreadPool};
 
 use crate::arrays::{Ranks, matrix};
 use crate::error::{configuration, data, raise};
 use crate::scorer::{Call, Failure};
+use crate::signals::{PERIOD, Signals};
 use crate::simulator::{Simulator, pool};
 use crate::space::DesignSpace;
 
-/// Signals are looked for this often.
-const SIGNALS: Duration = Duration::from_millis(50);
+/// A batch that takes longer to make is given up on Ctrl-C.
+const LONG: Duration = Duration::from_millis(250);
 
 type Inner = Session<Arc<LimitedSpace>, Box<dyn Optimizer>>;
 
@@ -29,12 +31,40 @@ type Inner = Session<Arc<LimitedSpace>, Box<dyn Optimizer>>;
 #[pyclass(frozen, module = "prime_fast._core")]
 pub struct Search {
     domain: Arc<LimitedSpace>,
+    method: String,
+    setup: Setup,
+    keep: usize,
     inner: Mutex<Inner>,
 }
 
 impl Search {
-    /// The session; waiting for it could wait for ever, since its holder may call Python.
+    /// A session of which nothing was asked.
+    fn session(
+        domain: &Arc<LimitedSpace>,
+        method: &str,
+        setup: &Setup,
+        keep: usize,
+        journal: bool,
+    ) -> core::Result<Inner> {
+        let optimizer = search::optimizer_named(method, Arc::clone(domain), setup)?;
+        Session::new(Arc::clone(domain), optimizer, keep, journal)
+    }
+
+    /// The session, made again where Ctrl-C came in the middle of a batch: as if that had not been asked for.
     fn lock(&self) -> PyResult<MutexGuard<'_, Inner>> {
+        let mut inner = self.held()?;
+        if inner.is_cut()
+            && let Some(journal) = inner.journal()
+        {
+            let again = Self::session(&self.domain, &self.method, &self.setup, self.keep, true);
+            let again = again.and_then(|mut again| again.replay(journal).map(|()| again));
+            *inner = again.map_err(raise)?;
+        }
+        Ok(inner)
+    }
+
+    /// The session as it is; waiting for it could wait for ever, since its holder may call Python.
+    fn held(&self) -> PyResult<MutexGuard<'_, Inner>> {
         match self.inner.try_lock() {
             Ok(inner) => Ok(inner),
             Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
@@ -63,17 +93,16 @@ impl Search {
         limits: Vec<(String, f64)>,
         seed: u64,
         objectives: usize,
-        measures: Vec<(f64, f64, usize)>,
+        measures: Vec<(String, f64, f64, usize)>,
         options: Vec<(String, f64)>,
         keep: usize,
         journal: bool,
     ) -> PyResult<Self> {
         let domain = Arc::new(LimitedSpace::new((*space.inner).clone(), &limits).map_err(raise)?);
-        let range = |&(low, high, bins): &(f64, f64, usize)| MeasureRange { low, high, bins };
-        let setup = Setup { seed, objectives, measures: measures.iter().map(range).collect(), options };
-        let optimizer = search::optimizer_named(method, Arc::clone(&domain), &setup).map_err(raise)?;
-        let inner = Session::new(Arc::clone(&domain), optimizer, keep, journal).map_err(raise)?;
-        Ok(Self { domain, inner: Mutex::new(inner) })
+        let range = |(name, low, high, bins)| MeasureRange { name, low, high, bins };
+        let setup = Setup { seed, objectives, measures: measures.into_iter().map(range).collect(), options };
+        let inner = Self::session(&domain, method, &setup, keep, journal).map_err(raise)?;
+        Ok(Self { domain, method: method.to_owned(), setup, keep, inner: Mutex::new(inner) })
     }
 
     fn ask<'py>(&self, py: Python<'py>, n: usize) -> PyResult<Bound<'py, PyAny>> {
@@ -87,7 +116,12 @@ impl Search {
             )));
         }
         let session: &mut Inner = &mut inner;
-        py.detach(|| session.ask(n, &mut ranks)).map_err(raise)?;
+        let signals = Signals::new();
+        let asked = py.detach(|| session.ask_until(n, &mut ranks, &signals.interrupt().after(LONG)));
+        if let Some(error) = signals.take() {
+            return Err(error);
+        }
+        asked.map_err(raise)?;
         matrix(py, self.domain.space(), &ranks)
     }
 
@@ -127,26 +161,26 @@ impl Search {
 
     #[getter]
     fn columns(&self) -> PyResult<usize> {
-        Ok(self.lock()?.columns())
+        Ok(self.held()?.columns())
     }
 
     /// Ranks, score and violation of the best design told so far.
     #[getter]
     fn best<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyAny>, f64, f64)>> {
-        let inner = self.lock()?;
+        let inner = self.held()?;
         let Some(best) = inner.best() else { return Ok(None) };
         Ok(Some((matrix(py, self.domain.space(), &best.ranks)?, best.score, best.violation)))
     }
 
     #[getter]
     fn evaluations(&self) -> PyResult<usize> {
-        Ok(self.lock()?.evaluations())
+        Ok(self.held()?.evaluations())
     }
 
     /// Index, scores and violation of every design told, where they are written down.
     #[getter]
     fn told<'py>(&self, py: Python<'py>) -> PyResult<Option<Columns<'py>>> {
-        let inner = self.lock()?;
+        let inner = self.held()?;
         Ok(inner.journal().map(|journal| record(py, &journal.told)))
     }
 
@@ -164,7 +198,7 @@ impl Search {
             Columns<'py>,
         )>,
     > {
-        let inner = self.lock()?;
+        let inner = self.held()?;
         let Some(journal) = inner.journal() else { return Ok(None) };
         let code = |event: &Event| match *event {
             Event::Start(n) => [0, n as u64],
@@ -249,9 +283,13 @@ impl Search {
         let options = Options { evaluations, batch, keep: 1, target, seconds, stagnation, overlap };
         let pool = pool(threads)?;
         let mut run = Run::new(&mut *self.lock()?, &options).map_err(raise)?;
-        let stop = AtomicBool::new(false);
+        let signals = Signals::new();
+        let interrupt = signals.interrupt();
         let mut simulation = match scorer.cast::<Simulator>() {
-            Ok(simulator) => Some(simulation(&simulator.get().inner, space, &columns, &limits)?),
+            Ok(simulator) => {
+                let simulation = simulation(&simulator.get().inner, space, &columns, &limits)?;
+                Some(simulation.until(interrupt.clone()))
+            }
             Err(_) => None,
         };
         let scorer = scorer.clone().unbind();
@@ -260,55 +298,50 @@ impl Search {
             scorer,
             pad: pad.then_some(batch.min(evaluations)),
             nan_is_infeasible,
-            stop: &stop,
+            signals: &signals,
         };
-        let mut looked = Instant::now();
-        let (reason, raised) = loop {
-            let mut inner = self.lock()?;
+        let (reason, mut raised) = loop {
+            let mut inner = self.held()?;
             let session: &mut Inner = &mut inner;
-            let stepped = py.detach(|| match &mut simulation {
+            let mut stepped = Ok(None);
+            py.detach(|| match &mut simulation {
                 // Steps on a thread of the pool: to hand each of their parts over would take longer than these.
-                Some(simulation) => {
-                    let mut steps = || loop {
-                        let stepped = run.step(session, simulation, &stop);
-                        if callback.is_some() || !matches!(stepped, Ok(None)) || looked.elapsed() >= SIGNALS {
-                            return stepped.map_err(Failure::Core);
+                Some(simulation) => beside(pool.as_ref(), &signals, || {
+                    while matches!(stepped, Ok(None)) {
+                        stepped = run.step(session, simulation, &interrupt).map_err(Failure::Core);
+                        if callback.is_some() {
+                            break;
                         }
-                    };
-                    match &pool {
-                        Some(pool) => pool.install(steps),
-                        None => rayon::scope(|_| steps()),
                     }
-                }
+                }),
                 // On this thread, where Python takes its signals.
-                None => run.step(session, &mut call, &stop),
+                None => stepped = run.step(session, &mut call, &interrupt),
             });
             let progress = run.progress(&inner);
             drop(inner);
+            if let Some(error) =
+                signals.take().filter(|error| !error.is_instance_of::<PyKeyboardInterrupt>(py))
+            {
+                break (None, Some(error));
+            }
             match stepped {
                 Ok(Some(reason)) => break (Some(reason), None),
                 Ok(None) => {}
                 Err(Failure::Python(error)) => break (None, Some(error)),
                 Err(Failure::Core(error)) => break (None, Some(raise(error))),
             }
-            let mut called = Ok(());
             if let Some(callback) = &callback {
                 let arguments = (progress.evaluations, progress.best, progress.seconds);
-                called = callback.call1(py, arguments).map(|_| ());
-            }
-            if called.is_ok() && (callback.is_some() || looked.elapsed() >= SIGNALS) {
-                looked = Instant::now();
-                called = py.check_signals();
-            }
-            if let Err(error) = called {
-                stop.store(true, Ordering::Relaxed);
-                if !error.is_instance_of::<PyKeyboardInterrupt>(py) {
-                    break (None, Some(error));
+                let called = callback.call1(py, arguments).and_then(|_| py.check_signals());
+                if let Err(error) = called {
+                    if !error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                        break (None, Some(error));
+                    }
+                    signals.stop();
                 }
             }
         };
-        let inner = self.lock()?;
-        let mut raised = raised;
+        let inner = self.held()?;
         // Interrupted before anything was scored: there is no best so far to return.
         if reason == Some(Stop::Interrupted) && inner.best().is_none() {
             raised = Some(PyKeyboardInterrupt::new_err(()));
@@ -317,6 +350,24 @@ impl Search {
         let stopped_by = if raised.is_some() { "error" } else { outcome.stop.name() };
         let fields = fields(py, space, &outcome, inner.columns(), stopped_by)?;
         Ok((fields, raised.map(|error| error.into_value(py).into_bound(py).into_any())))
+    }
+}
+
+/// Does work on a thread of the pool, or of the process's own, and looks for signals meanwhile.
+fn beside(pool: Option<&ThreadPool>, signals: &Signals, work: impl FnOnce() + Send) {
+    fn wait<'scope>(scope: &Scope<'scope>, signals: &Signals, work: impl FnOnce() + Send + 'scope) {
+        let (sender, receiver) = channel::<()>();
+        scope.spawn(move |_| {
+            work();
+            drop(sender);
+        });
+        while receiver.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+            signals.look();
+        }
+    }
+    match pool {
+        Some(pool) => pool.in_place_scope(|scope| wait(scope, signals, work)),
+        None => rayon::in_place_scope(|scope| wait(scope, signals, work)),
     }
 }
 

@@ -12,6 +12,8 @@ const BUDGET: usize = 2_000_000;
 /// Candidates without progress after which the population is drawn afresh.
 const STALL: usize = 20_000;
 const POPULATION: usize = 128;
+/// Candidates between looks for an interrupt.
+const INTERRUPTIBLE: usize = 4096;
 
 /// A steady-state genetic algorithm; adds up to `n` unvisited designs without a known violation to the batch.
 ///
@@ -31,7 +33,10 @@ pub(super) fn descend<D: Domain>(
     let mut misses = Misses::default();
     let (mut lowest, mut stalled, mut found) = (f64::INFINITY, 0, 0);
     let mut child = vec![0; width];
-    for _ in 0..BUDGET {
+    for candidate in 1..=BUDGET {
+        if candidate % INTERRUPTIBLE == 0 && ledger.interrupt.is_due() {
+            break;
+        }
         if stalled == STALL {
             population.clear();
             violations.clear();

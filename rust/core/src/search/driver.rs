@@ -1,11 +1,10 @@
 //! The loop of ask, score and tell, with its limits and its record.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::session::Session;
 use super::track::Improvement;
-use super::{Domain, Found, Optimizer, Scored};
+use super::{Domain, Found, Interrupt, Optimizer, Scored};
 use crate::{Error, Infeasible, Result};
 
 /// Scores designs in batches: a simulator, a surrogate, a call into Python.
@@ -44,6 +43,9 @@ where
     }
 }
 
+/// A batch that takes longer to make is given up where the run is to end.
+const LONG: Duration = Duration::from_millis(250);
+
 /// When a run ends, and how it calls the scorer.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -55,7 +57,7 @@ pub struct Options {
     pub keep: usize,
     /// End once a feasible design scores no more than this.
     pub target: Option<f64>,
-    /// End after the batch during which this much time has passed.
+    /// End after the batch during which this much time has passed; one that takes long to make is given up.
     pub seconds: Option<f64>,
     /// End after the batch by which this many designs have been scored since the last better one.
     pub stagnation: Option<usize>,
@@ -123,7 +125,7 @@ pub enum Stop {
     Evaluations,
     /// The optimiser found no further design that meets what is known of the constraints.
     Exhausted,
-    /// The stop flag was set.
+    /// An interrupt was due.
     Interrupted,
     /// A feasible design reached the target.
     Target,
@@ -210,20 +212,22 @@ impl Run {
 
     /// Scores one batch; says why the run is over once it is.
     ///
-    /// Once `stop` is set, an error of the scorer ends the run; any other leaves the batch due, to be scored by
+    /// Once `interrupt` is due, an error of the scorer ends the run; any other leaves the batch due, to be scored by
     /// the next step.
     pub fn step<D: Domain + Send, O: Optimizer, S: Scorer + ?Sized>(
         &mut self,
         session: &mut Session<D, O>,
         scorer: &mut S,
-        stop: &AtomicBool,
+        interrupt: &Interrupt,
     ) -> std::result::Result<Option<Stop>, S::Error> {
-        if let Some(reason) = self.over(session, stop) {
+        if let Some(reason) = self.over(session, interrupt) {
             return Ok(Some(reason));
         }
         let left = self.options.evaluations - session.evaluations();
         if session.due().is_none() {
-            match session.ask(self.options.batch.min(left), &mut self.next) {
+            let until = self.until(interrupt, session.evaluations());
+            match session.ask_until(self.options.batch.min(left), &mut self.next, &until) {
+                _ if until.is_due() => return Ok(self.over(session, interrupt).or(Some(Stop::Interrupted))),
                 Ok(0) => return Ok(Some(Stop::Exhausted)),
                 Err(Error::NoFeasibleDesign(infeasible)) if session.evaluations() == 0 => {
                     self.nearest = Some(infeasible);
@@ -256,6 +260,7 @@ impl Run {
         let rows = rows.filter(|rows| rows.len() < n);
         let ahead = self.options.batch.min(left.saturating_sub(rows.as_ref().map_or(n, Vec::len)));
         let overlap = self.options.overlap && ahead > 0 && session.batches_due() == 1;
+        let until = self.until(interrupt, session.evaluations());
         let mut scored = Ok(());
         let mut asked = Ok(0);
         let mut score = || {
@@ -280,7 +285,7 @@ impl Run {
         if overlap {
             // The scorer stays on this thread, where Python takes its signals.
             rayon::in_place_scope(|scope| {
-                scope.spawn(|_| asked = session.ask(ahead, &mut self.next));
+                scope.spawn(|_| asked = session.ask_until(ahead, &mut self.next, &until));
                 score();
             });
         } else {
@@ -288,17 +293,20 @@ impl Run {
         }
         if let Err(error) = scored {
             // A scorer that gives up because it was told to stop has not failed.
-            return if stop.load(Ordering::Relaxed) { Ok(Some(Stop::Interrupted)) } else { Err(error) };
+            return if interrupt.is_due() { Ok(Some(Stop::Interrupted)) } else { Err(error) };
         }
-        asked?;
+        let is_over = until.is_due();
+        if !is_over {
+            asked?;
+        }
         session.tell(&self.scores, &self.violations)?;
-        Ok(None)
+        Ok(if is_over { self.over(session, interrupt).or(Some(Stop::Interrupted)) } else { None })
     }
 
     fn over<D: Domain + Send, O: Optimizer>(
         &self,
         session: &Session<D, O>,
-        stop: &AtomicBool,
+        interrupt: &Interrupt,
     ) -> Option<Stop> {
         let (options, evaluations) = (&self.options, session.evaluations());
         let last = session.history().last();
@@ -307,7 +315,7 @@ impl Run {
             Some(Stop::Target)
         } else if evaluations >= options.evaluations {
             Some(Stop::Evaluations)
-        } else if stop.load(Ordering::Relaxed) {
+        } else if interrupt.is_due() {
             Some(Stop::Interrupted)
         } else if options.seconds.is_some_and(|most| self.start.elapsed().as_secs_f64() >= most) {
             Some(Stop::Time)
@@ -316,6 +324,15 @@ impl Run {
         } else {
             None
         }
+    }
+
+    /// What ends the making of a batch: an interrupt or, once there is something to report, the end of the time, where
+    /// it takes long. What is cut short takes a search as long again to go on from, so that few are to be.
+    fn until(&self, interrupt: &Interrupt, evaluations: usize) -> Interrupt {
+        let (start, seconds) = (self.start, self.options.seconds.filter(|_| evaluations > 0));
+        let interrupt = interrupt.clone();
+        let is_over = move || seconds.is_some_and(|most| start.elapsed().as_secs_f64() >= most);
+        Interrupt::new(move || interrupt.is_due() || is_over()).after(LONG)
     }
 
     /// Where the run stands.
@@ -347,22 +364,22 @@ impl Run {
     }
 }
 
-/// Runs `optimizer` against `scorer` until a limit is met, the space is exhausted or `stop` is set.
+/// Runs `optimizer` against `scorer` until a limit is met, the space is exhausted or `interrupt` is due.
 ///
-/// `stop` is looked at and `progress` called between batches; once it is set, an error of the scorer ends the
-/// run with what was found. `domain` is the space that the optimiser searches.
+/// An interrupt ends the making of a batch that takes long, not a call of the scorer, whose error then ends the run with what was
+/// found; designs that were made but not scored by then stay due. `progress` is called between batches. `domain` is the space that the optimiser searches.
 pub fn minimize<D: Domain, S: Scorer + ?Sized>(
     domain: &D,
     optimizer: &mut dyn Optimizer,
     scorer: &mut S,
     options: &Options,
-    stop: &AtomicBool,
+    interrupt: &Interrupt,
     progress: &mut dyn FnMut(Progress),
 ) -> std::result::Result<Outcome, S::Error> {
     let mut session = Session::new(domain, optimizer, options.keep, false)?;
     let mut run = Run::new(&mut session, options)?;
     loop {
-        if let Some(reason) = run.step(&mut session, scorer, stop)? {
+        if let Some(reason) = run.step(&mut session, scorer, interrupt)? {
             return Ok(run.outcome(&session, reason));
         }
         progress(run.progress(&session));

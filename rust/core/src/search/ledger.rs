@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashSet;
 
-use super::{Domain, Merit, Scored, effective_violation, known_violation};
+use super::{Domain, Interrupt, Merit, Scored, known_violation, row_violation, wrong_lengths};
 use crate::{Error, Result};
 
 /// More designs at a time are taken for a mistake, before they are taken for a request for memory.
@@ -15,7 +15,7 @@ const LARGEST_BATCH: usize = 1 << 24;
 pub(super) struct Ledger {
     /// Ranks of the batch that is being made or was last told, row by row.
     pub ranks: Vec<u16>,
-    /// Index of each design of that batch.
+    /// Index of each design of that batch, or another number that orders designs so.
     pub indices: Vec<u64>,
     /// Merit, by the first number of its score, of each design of the batch last told.
     pub merits: Vec<Merit>,
@@ -27,6 +27,8 @@ pub(super) struct Ledger {
     columns: usize,
     /// Batches that may be out when another is asked for.
     pub ahead: usize,
+    /// Ends the making of a batch.
+    pub interrupt: Interrupt,
     /// Designs to hand out first: rows not handed out yet, the next one last.
     seeds: Vec<u16>,
 }
@@ -43,6 +45,7 @@ impl Ledger {
             due: VecDeque::new(),
             columns,
             ahead: 0,
+            interrupt: Interrupt::default(),
             seeds: Vec::new(),
         }
     }
@@ -104,10 +107,18 @@ impl Ledger {
 
     /// Adds a design to the batch unless it was handed out before.
     pub fn admit(&mut self, index: u64, ranks: &[u16]) -> bool {
+        let new = self.enter(index);
+        if new {
+            self.ranks.extend_from_slice(ranks);
+        }
+        new
+    }
+
+    /// As [`Ledger::admit`] for a design whose ranks the caller adds.
+    pub fn enter(&mut self, index: u64) -> bool {
         let new = self.visited.insert(index);
         if new {
             self.indices.push(index);
-            self.ranks.extend_from_slice(ranks);
         }
         new
     }
@@ -130,13 +141,8 @@ impl Ledger {
         };
         let (n, columns, width) = (indices.len(), self.columns, domain.cardinalities().len());
         if scores.len() != n * columns || violations.len() != n {
-            let each =
-                if columns == 1 { "one of both".into() } else { format!("{columns} scores and a violation") };
-            return Err(Error::Configuration(format!(
-                "{} scores and {} violations were told for {n} designs; each needs {each}",
-                scores.len(),
-                violations.len()
-            )));
+            let of = format!("told for {n} designs");
+            return Err(wrong_lengths(scores.len(), violations.len(), &of, columns));
         }
         for (row, (scores, &violation)) in scores.chunks(columns).zip(violations).enumerate() {
             let fault = if violation.is_nan() {
@@ -148,24 +154,24 @@ impl Ledger {
             };
             return Err(Error::Data(format!(
                 "design {row} of the batch (index {}, {}) has {fault}",
-                indices[row],
+                domain.index_of(&ranks[row * width..][..width]),
                 domain.describe(&ranks[row * width..][..width])
             )));
         }
         (self.ranks, self.indices) = self.due.pop_front().unwrap_or_default();
-        let violation = |row: usize| {
-            let scores = &scores[row * columns..][..columns];
-            scores.iter().map(|&score| effective_violation(score, violations[row])).fold(0.0, f64::max)
-        };
+        let violation = |row: usize| row_violation(&scores[row * columns..][..columns], violations[row]);
         self.merits.clear();
         self.merits.extend((0..n).map(|row| Merit::new(scores[row * columns], violation(row))));
         let winner = self.merits.iter().zip(&self.indices).enumerate().min_by_key(|(_, key)| *key);
-        if let Some((row, (&merit, &index))) = winner
-            && self.best.as_ref().is_none_or(|(best, scored)| (merit, index) < (*best, scored.index))
+        if let Some((row, (&merit, _))) = winner
+            && self.best.as_ref().is_none_or(|(best, _)| merit <= *best)
         {
             let ranks = self.ranks[row * width..][..width].to_vec();
-            let scored = Scored { index, ranks, score: scores[row * columns], violation: violation(row) };
-            self.best = Some((merit, scored));
+            let index = domain.index_of(&ranks);
+            if self.best.as_ref().is_none_or(|(best, scored)| (merit, index) < (*best, scored.index)) {
+                let scored = Scored { index, ranks, score: scores[row * columns], violation: violation(row) };
+                self.best = Some((merit, scored));
+            }
         }
         Ok(())
     }

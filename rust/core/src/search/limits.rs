@@ -1,7 +1,7 @@
 //! A space with upper limits on metrics that follow from the parameters.
 
 use super::Domain;
-use crate::space::{Batch, DesignSpace, Kind};
+use crate::space::{DesignSpace, Kind, Violations};
 use crate::{Error, Result};
 
 /// A design space beside upper limits on some of its metrics: what a search may propose.
@@ -9,6 +9,7 @@ use crate::{Error, Result};
 pub struct LimitedSpace {
     space: DesignSpace,
     limits: Vec<(usize, f64)>,
+    violations: Violations,
 }
 
 /// The error of a limit that is no positive, finite number.
@@ -27,7 +28,8 @@ impl LimitedSpace {
             }
             found.push((space.metric_position(name)?, *limit));
         }
-        Ok(Self { space, limits: found })
+        let violations = Violations::new(&space, &found);
+        Ok(Self { space, limits: found, violations })
     }
 
     /// The space without its limits.
@@ -47,11 +49,22 @@ impl Domain for LimitedSpace {
     }
 
     fn violation(&self, ranks: &[u16]) -> f64 {
-        self.space.violation(ranks, &self.limits)
+        if self.violations.is_empty() { 0.0 } else { self.space.violation(ranks, &self.limits) }
     }
 
     fn violations(&self, designs: &[u16], violations: &mut [f64]) {
-        Batch::new(&self.space, designs).violations(&self.limits, violations);
+        let count = violations.len();
+        let mut columns = vec![0; designs.len()];
+        for (row, design) in designs.chunks_exact(self.space.dimensions()).enumerate() {
+            for (parameter, &rank) in design.iter().enumerate() {
+                columns[parameter * count + row] = rank;
+            }
+        }
+        self.violations.of(&self.space, &columns, violations);
+    }
+
+    fn violations_by_parameter(&self, columns: &[u16], violations: &mut [f64]) {
+        self.violations.of(&self.space, columns, violations);
     }
 
     fn is_ordinal(&self, parameter: usize) -> bool {

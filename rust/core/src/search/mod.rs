@@ -17,10 +17,12 @@ mod best;
 mod descent;
 mod driver;
 mod exact;
+mod interrupt;
 mod ledger;
 mod limits;
 mod method;
 mod optimizers;
+mod packing;
 mod pareto;
 mod sampler;
 mod session;
@@ -35,6 +37,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 pub use driver::{Options, Outcome, Progress, Run, Scorer, Stop, minimize};
 pub use exact::{Goal, Mean, Problem, Solution, SolveOptions, SolveProgress, SolveStop, TIE, solve};
+pub use interrupt::Interrupt;
 pub use limits::{LimitedSpace, improper_limit};
 pub use method::{METHODS, Setup, optimizer_named};
 pub use optimizers::{
@@ -72,6 +75,18 @@ pub trait Domain: Sync {
         }
     }
 
+    /// [`Domain::violations`] of designs given parameter by parameter: all ranks of the first, then of the next.
+    fn violations_by_parameter(&self, columns: &[u16], violations: &mut [f64]) {
+        let count = violations.len();
+        let mut ranks = vec![0; self.cardinalities().len()];
+        for (row, violation) in violations.iter_mut().enumerate() {
+            for (parameter, rank) in ranks.iter_mut().enumerate() {
+                *rank = columns[parameter * count + row];
+            }
+            *violation = self.violation(&ranks);
+        }
+    }
+
     /// Whether neighbouring ranks of a parameter are alike, so that a step of one rank is a small change.
     fn is_ordinal(&self, _parameter: usize) -> bool {
         true
@@ -103,6 +118,10 @@ where
         (**self).violations(designs, violations);
     }
 
+    fn violations_by_parameter(&self, columns: &[u16], violations: &mut [f64]) {
+        (**self).violations_by_parameter(columns, violations);
+    }
+
     fn is_ordinal(&self, parameter: usize) -> bool {
         (**self).is_ordinal(parameter)
     }
@@ -124,6 +143,10 @@ pub trait Optimizer: Send {
     fn ask_ahead(&mut self) -> bool {
         false
     }
+
+    /// Has every [`Optimizer::ask`] from now on end once `interrupt` says so, with what designs it has by then: how
+    /// many there are, or that there are none, then means nothing.
+    fn heed(&mut self, interrupt: Interrupt);
 
     /// Replaces the content of `ranks` by up to `n` designs, row by row, and returns how many there are.
     ///
@@ -170,6 +193,10 @@ where
 
     fn ask_ahead(&mut self) -> bool {
         (**self).ask_ahead()
+    }
+
+    fn heed(&mut self, interrupt: Interrupt) {
+        (**self).heed(interrupt);
     }
 
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
@@ -246,6 +273,17 @@ fn effective_violation(score: f64, violation: f64) -> f64 {
     } else {
         0.0
     }
+}
+
+/// The violation of a design with several scores: plus infinity in any of them means infeasible.
+fn row_violation(scores: &[f64], violation: f64) -> f64 {
+    scores.iter().map(|&score| effective_violation(score, violation)).fold(0.0, f64::max)
+}
+
+/// The error of scores and violations that are not as many as the designs they are `of`.
+fn wrong_lengths(scores: usize, violations: usize, of: &str, columns: usize) -> Error {
+    let each = if columns == 1 { "one of both".into() } else { format!("{columns} scores and a violation") };
+    Error::Configuration(format!("{scores} scores and {violations} violations were {of}; each needs {each}"))
 }
 
 /// [`Domain::violation`] as a number from 0 up: an amount that is no number is the worst.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::Found;
 use crate::{Error, Result};
 
+const SORT: &str = "non-dominated sorting";
 /// Most objectives.
 const MOST: usize = 3;
 /// Most members of an archive's block.
@@ -28,16 +29,16 @@ fn value(key: u64) -> f64 {
 }
 
 /// Errs unless there are two or three objectives.
-pub(super) fn check_objectives(objectives: usize) -> Result<()> {
+pub(super) fn check_objectives(who: &str, objectives: usize) -> Result<()> {
     if !(2..=MOST).contains(&objectives) {
-        return Err(Error::Configuration(format!("{objectives} objectives were given; it takes 2 or 3")));
+        return Err(Error::Configuration(format!("{who} takes 2 or 3 objectives, found {objectives}")));
     }
     Ok(())
 }
 
 /// Keys of points that are checked; those past the objectives are 0.
-fn keys(points: &[f64], objectives: usize) -> Result<Vec<Keys>> {
-    check_objectives(objectives)?;
+fn keys(who: &str, points: &[f64], objectives: usize) -> Result<Vec<Keys>> {
+    check_objectives(who, objectives)?;
     if !points.len().is_multiple_of(objectives) {
         return Err(Error::Configuration(format!(
             "{} numbers were given as points; they must be rows of {objectives}",
@@ -97,13 +98,13 @@ impl Staircase {
 /// on incomplete points and on NaN.
 pub fn non_dominated_sort(points: &[f64], objectives: usize, violations: Option<&[f64]>) -> Result<Vec<u32>> {
     let Some(violations) = violations else {
-        let keys = keys(points, objectives)?;
+        let keys = keys(SORT, points, objectives)?;
         let mut order: Vec<(Keys, u32)> = keys.into_iter().zip(0..).collect();
         let mut fronts = vec![0; order.len()];
         sort(&mut order, objectives, &mut fronts);
         return Ok(fronts);
     };
-    check_objectives(objectives)?;
+    check_objectives(SORT, objectives)?;
     if points.len() != violations.len() * objectives {
         return Err(Error::Configuration(format!(
             "{} violations were given for {} numbers of points; each point has one violation and {objectives} \
@@ -175,7 +176,7 @@ fn sort(points: &mut [(Keys, u32)], objectives: usize, fronts: &mut [u32]) {
 /// one of lower number stands first. An objective without extent, or with an infinite one, adds nothing but
 /// its two ends. `fronts` are those of [`non_dominated_sort`], or all equal. Errs as it does.
 pub fn crowding_distances(points: &[f64], objectives: usize, fronts: &[u32]) -> Result<Vec<f64>> {
-    let keys = keys(points, objectives)?;
+    let keys = keys("a crowding distance", points, objectives)?;
     if keys.len() != fronts.len() {
         return Err(Error::Configuration(format!(
             "{} fronts were given for {} points; each needs one",
@@ -213,7 +214,7 @@ pub fn crowding_distances(points: &[f64], objectives: usize, fronts: &[u32]) -> 
 /// objective for three (Fonseca, Paquete, Lopez-Ibanez 2006). Errs on numbers of objectives other than 2 and
 /// 3, on incomplete points, on NaN and on a reference that is not finite.
 pub fn hypervolume(points: &[f64], objectives: usize, reference: &[f64]) -> Result<f64> {
-    let keys = keys(points, objectives)?;
+    let keys = keys("a hypervolume", points, objectives)?;
     if reference.len() != objectives {
         return Err(Error::Configuration(format!(
             "the reference point has {} numbers; it must have {objectives}",
@@ -321,7 +322,7 @@ pub struct Front {
 impl Front {
     /// An empty front of designs of `width` ranks, for two or three objectives.
     pub fn new(objectives: usize, width: usize) -> Result<Self> {
-        check_objectives(objectives)?;
+        check_objectives("a Pareto front", objectives)?;
         Ok(Self { objectives, blocks: vec![], len: 0, ranks: vec![], width, free: vec![] })
     }
 

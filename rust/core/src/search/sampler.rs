@@ -9,6 +9,8 @@ use crate::error::{Error, Infeasible};
 const ENUMERABLE: u128 = 1 << 20;
 /// Designs drawn at a time, to be looked at together.
 const BLOCK: usize = 256;
+/// Draws between looks for an interrupt.
+const INTERRUPTIBLE: usize = 4096;
 /// Draws in a row whose rejection shows that drawing on is no use.
 pub(super) const PATIENCE: usize = 1 << 20;
 
@@ -22,7 +24,8 @@ pub(super) struct Sampler {
     dry: bool,
     misses: Misses,
     design: Vec<u16>,
-    /// Designs drawn and not looked at yet, the next one last, with their known violations.
+    /// Ranks of a block of designs, parameter by parameter, and known violations of those not looked at yet, the next
+    /// one last.
     drawn: Vec<u16>,
     violations: Vec<f64>,
 }
@@ -83,6 +86,9 @@ impl Sampler {
         let mut found = 0;
         let mut rejected = 0;
         while found < n && !self.dry {
+            if (found + rejected + 1) % INTERRUPTIBLE == 0 && ledger.interrupt.is_due() {
+                break;
+            }
             if let Some(rest) = &mut self.rest {
                 let Some(number) = rest.pop() else {
                     self.dry = true;
@@ -111,17 +117,18 @@ impl Sampler {
 
     /// Draws the next design, and returns its known violation.
     fn draw<D: Domain>(&mut self, domain: &D, variation: &Variation) -> f64 {
-        let width = self.design.len();
         if self.violations.is_empty() {
-            self.drawn.resize(BLOCK * width, 0);
-            for design in self.drawn.chunks_exact_mut(width) {
-                variation.draw(&mut self.random, design);
+            self.drawn.resize(BLOCK * self.design.len(), 0);
+            for (parameter, column) in self.drawn.chunks_exact_mut(BLOCK).enumerate() {
+                variation.draw_column(&mut self.random, parameter, column);
             }
             self.violations.resize(BLOCK, 0.0);
-            domain.violations(&self.drawn, &mut self.violations);
+            domain.violations_by_parameter(&self.drawn, &mut self.violations);
         }
         let violation = self.violations.pop().unwrap_or(f64::INFINITY);
-        self.design.copy_from_slice(&self.drawn[self.violations.len() * width..][..width]);
+        for (rank, column) in self.design.iter_mut().zip(self.drawn.chunks_exact(BLOCK)) {
+            *rank = column[self.violations.len()];
+        }
         if violation.is_nan() { f64::INFINITY } else { violation.max(0.0) }
     }
 

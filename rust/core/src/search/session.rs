@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 
 use super::track::{Record, Track};
-use super::{Domain, Found, Improvement, Optimizer, Scored, known_violation};
+use super::{Domain, Found, Improvement, Interrupt, Optimizer, Scored, known_violation, wrong_lengths};
 use crate::{Error, Result};
 
 /// A call of a [`Session`], with the number of designs that it was for.
@@ -51,6 +51,8 @@ pub struct Session<D, O> {
     known_scores: Vec<f64>,
     known_violations: Vec<f64>,
     journal: Option<Journal>,
+    /// Whether the optimiser was interrupted in the middle of a batch.
+    cut: bool,
 }
 
 impl<D: Domain + Send, O: Optimizer> Session<D, O> {
@@ -68,6 +70,7 @@ impl<D: Domain + Send, O: Optimizer> Session<D, O> {
             known_scores: Vec::new(),
             known_violations: Vec::new(),
             journal: journal.then(Journal::default),
+            cut: false,
         })
     }
 
@@ -135,11 +138,8 @@ impl<D: Domain + Send, O: Optimizer> Session<D, O> {
         let (width, columns) = (self.domain.cardinalities().len(), self.optimizer.columns());
         let n = designs.len() / width;
         if scores.len() != n * columns || violations.len() != n {
-            return Err(Error::Configuration(format!(
-                "{} scores and {} violations were given for {n} start designs; each needs {columns} and 1",
-                scores.len(),
-                violations.len()
-            )));
+            let of = format!("given for {n} start designs");
+            return Err(wrong_lengths(scores.len(), violations.len(), &of, columns));
         }
         for (row, (scores, &violation)) in scores.chunks(columns).zip(violations).enumerate() {
             if violation.is_nan() || violation <= 0.0 && scores.iter().any(|score| score.is_nan()) {
@@ -169,6 +169,28 @@ impl<D: Domain + Send, O: Optimizer> Session<D, O> {
             journal.start_violations.extend_from_slice(violations);
         }
         Ok(kept)
+    }
+
+    /// As [`Optimizer::ask`], ended early once `interrupt` says so: then the session is [cut](Session::is_cut).
+    pub fn ask_until(&mut self, n: usize, ranks: &mut Vec<u16>, interrupt: &Interrupt) -> Result<usize> {
+        self.optimizer.heed(interrupt.clone());
+        let asked = self.ask(n, ranks);
+        self.optimizer.heed(Interrupt::default());
+        // Not written down: when an interrupt comes can't be repeated.
+        if interrupt.is_due() {
+            self.cut = true;
+            if let (Some(journal), Ok(_) | Err(Error::NoFeasibleDesign(_))) = (&mut self.journal, &asked) {
+                journal.events.pop();
+            }
+        }
+        asked
+    }
+
+    /// Whether a call of [`Session::ask_until`] was interrupted: what is asked from then on is not what it would have
+    /// been. A new session that makes the calls of this one's journal is as this one was before that call.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Whether start designs came with scores.
@@ -234,6 +256,10 @@ impl<D: Domain + Send, O: Optimizer> Optimizer for Session<D, O> {
         self.optimizer.ask_ahead()
     }
 
+    fn heed(&mut self, interrupt: Interrupt) {
+        self.optimizer.heed(interrupt);
+    }
+
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
         let asked = self.optimizer.ask(n, ranks);
         if matches!(asked, Ok(1..)) {
@@ -255,7 +281,10 @@ impl<D: Domain + Send, O: Optimizer> Optimizer for Session<D, O> {
             let designs = ranks.chunks_exact(self.domain.cardinalities().len());
             journal.told.indices.extend(designs.map(|ranks| self.domain.index_of(ranks)));
             journal.told.scores.extend_from_slice(scores);
-            journal.told.violations.extend_from_slice(violations);
+            journal
+                .told
+                .violations
+                .extend(violations.iter().map(|&amount| if amount > 0.0 { amount } else { 0.0 }));
             journal.events.push(Event::Tell(violations.len()));
         }
         Ok(())

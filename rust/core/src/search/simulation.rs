@@ -2,11 +2,15 @@
 
 use std::ops::Deref;
 
+use super::Interrupt;
 use super::driver::Scorer;
 use super::limits::improper_limit;
 use crate::simulator::{Output, Simulator};
 use crate::space::Batch;
 use crate::{Error, Result};
+
+/// Designs scored between looks for an interrupt.
+const PART: usize = 1 << 16;
 
 /// What one number of a score is.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +29,7 @@ pub struct Simulation<S> {
     simulator: S,
     columns: Vec<Column>,
     limits: Vec<(Output, f64)>,
+    interrupt: Interrupt,
 }
 
 impl<S: Deref<Target = Simulator>> Simulation<S> {
@@ -58,14 +63,16 @@ impl<S: Deref<Target = Simulator>> Simulation<S> {
         };
         let columns = columns.iter().map(column).collect::<Result<_>>()?;
         let limits = limits.iter().map(limit).collect::<Result<_>>()?;
-        Ok(Self { simulator, columns, limits })
+        Ok(Self { simulator, columns, limits, interrupt: Interrupt::default() })
     }
-}
 
-impl<S: Deref<Target = Simulator>> Scorer for Simulation<S> {
-    type Error = Error;
+    /// The same, ended by an error in the middle of a large batch once `interrupt` is due.
+    #[must_use]
+    pub fn until(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
+    }
 
-    fn score(&mut self, ranks: &[u16], _: usize, scores: &mut [f64], violations: &mut [f64]) -> Result<()> {
+    fn score_part(&self, ranks: &[u16], scores: &mut [f64], violations: &mut [f64]) -> Result<()> {
         let simulator = &*self.simulator;
         let result = simulator.score(ranks)?;
         let width = self.columns.len();
@@ -93,6 +100,23 @@ impl<S: Deref<Target = Simulator>> Scorer for Simulation<S> {
             } else {
                 simulator.violation(design)
             };
+        }
+        Ok(())
+    }
+}
+
+impl<S: Deref<Target = Simulator>> Scorer for Simulation<S> {
+    type Error = Error;
+
+    fn score(&mut self, ranks: &[u16], _: usize, scores: &mut [f64], violations: &mut [f64]) -> Result<()> {
+        let dimensions = self.simulator.space().dimensions();
+        let columns = self.columns.len();
+        let parts = ranks.chunks(PART * dimensions).zip(scores.chunks_mut(PART * columns));
+        for ((ranks, scores), violations) in parts.zip(violations.chunks_mut(PART)) {
+            if self.interrupt.is_due() {
+                return Err(Error::Configuration("the simulation was interrupted".into()));
+            }
+            self.score_part(ranks, scores, violations)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::best::Best;
-use super::{Domain, Merit};
+use super::{Domain, Merit, row_violation};
 
 /// A design better than all scored before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,9 +51,7 @@ impl Track {
         for ((design, scores), &violation) in designs.zip(scores.chunks_exact(columns)).zip(violations) {
             let is_known = !known.is_empty() && known.contains_key(&domain.index_of(design));
             self.evaluations += usize::from(!is_known);
-            // Infinite in any of its numbers is infeasible.
-            let infinite = scores.contains(&f64::INFINITY);
-            let score = if infinite { f64::INFINITY } else { scores[0] };
+            let (score, violation) = (scores[0], row_violation(scores, violation));
             let feasible = Merit::new(score, violation).is_feasible();
             if feasible && self.history.last().is_none_or(|best| score < best.score) {
                 self.history.push(Improvement { evaluations: self.evaluations, score });

@@ -34,10 +34,27 @@ impl Variation {
         Self { cardinalities, ordinal, free, cumulative }
     }
 
+    /// How many parameters have more than one value.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
     /// Draws a design uniformly.
     pub fn draw(&self, random: &mut Stream, design: &mut [u16]) {
         for (rank, &cardinality) in design.iter_mut().zip(&self.cardinalities) {
             *rank = below(random, cardinality) as u16;
+        }
+    }
+
+    /// Draws ranks of a parameter uniformly.
+    pub fn draw_column(&self, random: &mut Stream, parameter: usize, ranks: &mut [u16]) {
+        // Half a random number for each: no parameter has more than 2^16 values.
+        let cardinality = self.cardinalities[parameter] as u64;
+        for pair in ranks.chunks_mut(2) {
+            let word = random.next_u64();
+            for (rank, half) in pair.iter_mut().zip([word >> 32, word & 0xffff_ffff]) {
+                *rank = ((half * cardinality) >> 32) as u16;
+            }
         }
     }
 
@@ -52,21 +69,14 @@ impl Variation {
         }
     }
 
-    /// Takes each parameter from the other parent with even chances.
-    pub fn cross_into(random: &mut Stream, father: &[u16], child: &mut [u16]) {
-        for (child, father) in child.chunks_mut(64).zip(father.chunks(64)) {
-            let mut mask = random.next_u64();
-            for (rank, &other) in child.iter_mut().zip(father) {
-                *rank = if mask & 1 == 1 { *rank } else { other };
-                mask >>= 1;
-            }
-        }
+    /// How many parameters mutate where each does at a rate of 1/d, by a random number.
+    pub fn mutations(&self, chance: u64) -> usize {
+        self.cumulative.iter().take_while(|&&bound| chance >= bound).count()
     }
 
     /// Changes as many parameters as mutate at a rate of 1/d, drawn with replacement.
     pub fn mutate(&self, random: &mut Stream, design: &mut [u16]) {
-        let chance = random.next_u64();
-        for _ in self.cumulative.iter().take_while(|&&bound| chance >= bound) {
+        for _ in 0..self.mutations(random.next_u64()) {
             self.change_one(random, design);
         }
     }
@@ -74,25 +84,32 @@ impl Variation {
     /// Changes one parameter: with even chances by a step to a neighbouring rank, where it is ordinal, or to
     /// any other rank.
     pub fn change_one(&self, random: &mut Stream, design: &mut [u16]) {
-        if self.free.is_empty() {
-            return;
+        if let Some((parameter, rank)) = self.change(random, |parameter| design[parameter]) {
+            design[parameter] = rank;
         }
-        let parameter = self.free[below(random, self.free.len())];
-        let (rank, last) = (design[parameter] as usize, self.cardinalities[parameter] - 1);
-        let coin = random.next_u64();
-        let changed = if self.ordinal[parameter] && coin & 1 == 1 {
-            let up = if rank == 0 || rank == last { rank == 0 } else { coin & 2 == 2 };
-            if up { rank + 1 } else { rank - 1 }
-        } else {
-            let other = below(random, last);
-            other + usize::from(other >= rank)
-        };
-        design[parameter] = changed as u16;
+    }
+
+    /// A parameter and its new rank, for a change of one.
+    #[inline]
+    pub fn change(&self, random: &mut Stream, rank: impl Fn(usize) -> u16) -> Option<(usize, u16)> {
+        // One random number for all: 24 bits for the parameter, of at most 64, 32 for the rank, of at most 2^16, and
+        // a coin for each of two choices.
+        let word = random.next_u64();
+        let parameter = *self.free.get((((word >> 40) * self.free.len() as u64) >> 24) as usize)?;
+        let (rank, last) = (usize::from(rank(parameter)), self.cardinalities[parameter] - 1);
+        let up = rank == 0 || rank != last && word & 2 == 2;
+        let neighbour = if up { rank + 1 } else { rank - 1 };
+        let other = (((word >> 8 & 0xffff_ffff) * last as u64) >> 32) as usize;
+        let other = other + usize::from(other >= rank);
+        let changed = if self.ordinal[parameter] && word & 1 == 1 { neighbour } else { other };
+        Some((parameter, changed as u16))
     }
 }
 
 /// Designs looked at for the steps that lessen violations.
 const SAMPLES: usize = 32;
+/// Steps drawn for one that is not past the end of a parameter's values.
+const DRAWS: usize = 8;
 
 /// Changes of one parameter that lessen the violation of some designs: what can bring a design within limits.
 #[derive(Debug)]
@@ -123,9 +140,9 @@ impl Steps {
             designs.clear();
             designs.extend_from_slice(&design);
             for &step in &all.steps {
-                let before = designs.len();
+                let slot = designs.len() + step.0;
                 designs.extend_from_slice(&design);
-                Self::apply(step, random, &mut designs[before..]);
+                designs[slot] = Self::stepped(step, random, design[step.0]);
             }
             domain.violations(&designs, &mut violations);
             for (useful, &violation) in useful.iter_mut().zip(&violations[1..]) {
@@ -136,29 +153,29 @@ impl Steps {
         Self { steps: useful.map(|(step, _)| step).collect() }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+    /// One of the steps that changes a design: a parameter and its new rank. None where none was found.
+    #[inline]
+    pub fn draw(&self, random: &mut Stream, rank: impl Fn(usize) -> u16) -> Option<(usize, u16)> {
+        for _ in 0..if self.steps.is_empty() { 0 } else { DRAWS } {
+            let step = self.steps[below(random, self.steps.len())];
+            let before = rank(step.0);
+            let after = Self::stepped(step, random, before);
+            if after != before {
+                return Some((step.0, after));
+            }
+        }
+        None
     }
 
-    /// Takes one of the steps, where there is one and the design is not at the end of the parameter's values;
-    /// returns the parameter with its rank before.
-    pub fn take(&self, random: &mut Stream, design: &mut [u16]) -> (u32, u16) {
-        let step = self.steps[below(random, self.steps.len())];
-        let before = design[step.0];
-        Self::apply(step, random, design);
-        (step.0 as u32, before)
-    }
-
-    fn apply((parameter, last, up): (usize, u16, Option<bool>), random: &mut Stream, design: &mut [u16]) {
-        let rank = &mut design[parameter];
-        *rank = match up {
+    fn stepped((_, last, up): (usize, u16, Option<bool>), random: &mut Stream, rank: u16) -> u16 {
+        match up {
             Some(true) => last.min(rank.saturating_add(1)),
             Some(false) => rank.saturating_sub(1),
             None => {
                 let other = below(random, usize::from(last)) as u16;
-                other + u16::from(other >= *rank)
+                other + u16::from(other >= rank)
             }
-        };
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! the same rounding as for one design.
 
 use super::expression::{Arithmetic, Condition, Function, Number};
-use super::{DesignSpace, Rank, Table, excess};
+use super::{DesignSpace, Rank, Table};
 
 /// Designs that an operation runs over at a time: enough to hide what it costs to come to the operation.
 const BLOCK: usize = 32;
@@ -77,23 +77,6 @@ impl<'a, R: Rank> Batch<'a, R> {
                 self.need(*metric);
             }
         });
-    }
-
-    /// [`DesignSpace::violation`] of each design.
-    pub fn violations(&mut self, limits: &[(usize, f64)], violations: &mut [f64]) {
-        violations.fill(0.0);
-        for constraint in &self.space.constraints {
-            self.need_all(&constraint.condition);
-            for first in self.blocks() {
-                let values = self.violation(&constraint.condition, first);
-                violations[first..].iter_mut().zip(values).for_each(|(total, value)| *total += value);
-            }
-        }
-        for &(metric, limit) in limits {
-            for (total, &value) in violations.iter_mut().zip(self.metric(metric)) {
-                *total += excess(value, limit);
-            }
-        }
     }
 
     /// Works out a metric and those that it is made of.
@@ -178,18 +161,6 @@ impl<'a, R: Rank> Batch<'a, R> {
             }
             Condition::And(a, b) => zip(self.condition(a, first), self.condition(b, first), |a, b| a && b),
             Condition::Or(a, b) => zip(self.condition(a, first), self.condition(b, first), |a, b| a || b),
-        }
-    }
-
-    /// How far designs are from meeting a condition, as for a number.
-    fn violation(&self, condition: &Condition, first: usize) -> [f64; BLOCK] {
-        match condition {
-            Condition::And(a, b) => zip(self.violation(a, first), self.violation(b, first), |a, b| a + b),
-            Condition::Or(a, b) => zip(self.violation(a, first), self.violation(b, first), f64::min),
-            Condition::Compare(comparison, a, b) => {
-                zip(self.number(a, first), self.number(b, first), |a, b| comparison.gap(a, b))
-            }
-            _ => map(self.condition(condition, first), |holds| f64::from(u8::from(!holds))),
         }
     }
 }

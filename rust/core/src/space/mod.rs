@@ -10,11 +10,13 @@ pub mod expression;
 mod narrowed;
 mod parameter;
 mod region;
+mod violations;
 
 pub use batch::Batch;
 pub use codec::Rank;
 pub use parameter::{Kind, MAX_VALUES, Parameter, Value};
 pub use region::{Conditions, Region};
+pub use violations::Violations;
 
 use crate::{Error, Result};
 use expression::{Comparison, Condition, Meaning, Names, Number, Values, define};

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{self, AtomicBool};
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use rayon::prelude::*;
 
 use super::problem::{Problem, Quantity, bound_of};
 use super::{SolveProgress, SolveStop, TIE};
-use crate::search::{Domain, Genetic, GeneticOptions, LimitedSpace, Options, Progress, minimize};
+use crate::search::{Domain, Genetic, GeneticOptions, Interrupt, LimitedSpace, Options, Progress, minimize};
 use crate::simulator::{Bounds, OnChip, Wanted};
 use crate::space::{Conditions, Region};
 use crate::{Error, Result};
@@ -264,12 +265,16 @@ impl<'a> Search<'a> {
             Ok::<(), Error>(())
         };
         let options = Options { evaluations: SCOUTED, batch: 128, keep: 1, ..Options::default() };
-        let halt = AtomicBool::new(false);
+        let halt = Arc::new(AtomicBool::new(false));
+        let interrupt = Interrupt::new({
+            let halt = Arc::clone(&halt);
+            move || halt.load(atomic::Ordering::Relaxed)
+        });
         let mut each = |so_far: Progress| {
             progress(so_far.best);
             halt.store(self.stopped().is_some(), atomic::Ordering::Relaxed);
         };
-        match minimize(&domain, &mut genetic, &mut score, &options, &halt, &mut each) {
+        match minimize(&domain, &mut genetic, &mut score, &options, &interrupt, &mut each) {
             Ok(outcome) => {
                 let best = outcome.best.iter().filter(|best| best.violation == 0.0);
                 Ok(best.map(|best| (best.score, domain.index_of(&best.ranks))).collect())

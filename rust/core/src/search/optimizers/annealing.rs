@@ -2,7 +2,7 @@
 
 use super::proposals::{Population, Proposals, improper, unit};
 use crate::Result;
-use crate::search::{Domain, Optimizer, Scored, below};
+use crate::search::{Domain, Interrupt, Optimizer, Scored, below};
 
 /// Share of the uphill moves to accept at the start of a cycle; it falls exponentially to the last share, which it
 /// reaches when this part of the cycle is over, and is 0 from then on.
@@ -172,6 +172,10 @@ impl<D: Domain> Annealing<D> {
 }
 
 impl<D: Domain + Send> Optimizer for Annealing<D> {
+    fn heed(&mut self, interrupt: Interrupt) {
+        self.proposals.ledger.interrupt = interrupt;
+    }
+
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
         let missing = self.proposals.open(n)?;
         let founding = self.founding || self.chains.len() == 0;

@@ -2,7 +2,7 @@
 
 use super::proposals::{Population, Proposals, improper, unit};
 use crate::Result;
-use crate::search::{Domain, Merit, Optimizer, Scored, Stream, below};
+use crate::search::{Domain, Interrupt, Merit, Optimizer, Scored, Stream, below};
 
 /// Scale factors and crossover rates are drawn from these ranges, anew for each trial.
 const SCALE: (f64, f64) = (0.3, 0.9);
@@ -115,6 +115,10 @@ impl<D: Domain> DifferentialEvolution<D> {
 }
 
 impl<D: Domain + Send> Optimizer for DifferentialEvolution<D> {
+    fn heed(&mut self, interrupt: Interrupt) {
+        self.proposals.ledger.interrupt = interrupt;
+    }
+
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
         let missing = self.proposals.open(n)?;
         let founding = self.founding || self.population.len() == 0;

@@ -2,9 +2,9 @@
 
 use rand::Rng;
 
-use super::proposals::{Population, Proposals, improper, unit};
+use super::proposals::{Population, Proposals, improper, stride, unit};
 use crate::Result;
-use crate::search::{Domain, Merit, Optimizer, Scored, Stream, below};
+use crate::search::{Domain, Interrupt, Merit, Optimizer, Scored, Stream, below};
 
 /// The most that a fly's perturbation grows to.
 const LARGEST: f64 = 0.5;
@@ -183,20 +183,6 @@ impl<D: Domain> Firefly<D> {
     }
 }
 
-/// A number below `n` and, where that is above 0, without a factor in common with it.
-fn stride(random: &mut Stream, n: usize) -> usize {
-    loop {
-        let stride = 1 + below(random, n.max(2) - 1);
-        let (mut a, mut b) = (n, stride);
-        while b > 0 {
-            (a, b) = (b, a % b);
-        }
-        if a <= 1 {
-            return stride;
-        }
-    }
-}
-
 fn perturb(random: &mut Stream, design: &mut [u16], last: &[f64], ordinal: &[bool], p: f64) {
     const ROOM: usize = 16;
     let mut room = [0.0; ROOM];
@@ -224,6 +210,10 @@ fn perturb(random: &mut Stream, design: &mut [u16], last: &[f64], ordinal: &[boo
 }
 
 impl<D: Domain + Send> Optimizer for Firefly<D> {
+    fn heed(&mut self, interrupt: Interrupt) {
+        self.proposals.ledger.interrupt = interrupt;
+    }
+
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
         let missing = self.proposals.open(n)?;
         let founding = self.founding || self.flies.len() == 0;

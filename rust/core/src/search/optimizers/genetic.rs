@@ -5,24 +5,27 @@ use std::collections::VecDeque;
 use rand::Rng;
 use rayon::prelude::*;
 
+use super::proposals::improper;
+use crate::Result;
 use crate::search::descent::descend;
 use crate::search::ledger::Ledger;
+use crate::search::packing::{Packed, Packing};
 use crate::search::sampler::{Misses, PATIENCE, Sampler};
 use crate::search::variation::{Steps, Variation};
-use crate::search::{Domain, Merit, Optimizer, Scored, Stream, below, size_of, stream};
-use crate::{Error, Result};
+use crate::search::{Domain, Interrupt, Merit, Optimizer, Scored, Stream, size_of, stream};
 
 /// Children bred from one random stream.
 const CHUNK: usize = 256;
+/// Chunks between looks for an interrupt on the thread that asks.
+const GROUP: usize = 64;
 /// Pairs of parents tried for a child.
 const ATTEMPTS: u8 = 32;
 /// Mutations of a child that was visited before it is dropped for one of other parents.
-const SHIFTS: usize = 4;
+const SHIFTS: u8 = 4;
 /// Share of the children that have two parents, as a fraction: where parameters interact by three or more, copies
 /// with mutations serve as well.
-const CROSSED: (usize, usize) = (3, 4);
-/// Steps tried to bring a child within the constraints: on average two of three are taken back, and limits far from
-/// the parents' take several.
+const CROSSED: (u64, u64) = (3, 4);
+/// Steps tried to bring a child within the constraints: limits far from the parents' take several.
 const REPAIRS: u8 = 16;
 /// Share of a brood, the inverse of it, that is given up: looking at a few designs together costs as much as at many.
 const STRAGGLERS: usize = 16;
@@ -33,9 +36,12 @@ const DRAWS: usize = 64;
 /// Random designs that a search can start from; with fewer, the rest of the first batch comes from the
 /// descent.
 const FOUNDERS: usize = 64;
-/// Populations' worth of designs, and batches, without a better one after which an island starts over.
-const STALL: usize = 40;
+/// Populations' worth of designs, and batches, without a better one after which an island starts over for the first
+/// time: each start waits half as long again as the one before, for what takes longer runs.
+const STALL: usize = 80;
 const STALL_BATCHES: usize = 10;
+/// More islands are taken for a mistake, before they are taken for a request for memory.
+const MOST_ISLANDS: usize = 1024;
 /// Batches between migrations.
 const MIGRATION: u64 = 10;
 /// Stream numbers past all chunks: for the descent, and for children bred once more.
@@ -47,7 +53,7 @@ const REPAIR: u64 = u64::MAX - ROUNDS;
 pub struct GeneticOptions {
     /// Number of designs that live on from batch to batch on each island, at least 1.
     pub population: usize,
-    /// Populations that evolve by themselves but for the best designs, which migrate; at least 1.
+    /// Populations that evolve by themselves but for the best designs, which migrate; 1 to 1,024.
     pub islands: usize,
     /// The same seed asks for the same designs.
     pub seed: u64,
@@ -67,8 +73,9 @@ impl Default for GeneticOptions {
 /// moved towards them by steps of single ranks, those kept that lessen its violation, so that a mutation that
 /// takes up area is paid for elsewhere; a child that was visited before mutates on. The best `population` of old and
 /// new designs live on, of designs that tie only the newest while there are others: plateaus do not fill the
-/// population. After 40 populations' worth of designs (and 10 batches) without a better one the population starts
-/// over from random designs: it leaves local optima that way, and what was visited stays so.
+/// population. After 80 populations' worth of designs (and 10 batches) without a better one the population starts
+/// over from random designs, the next time after half as many again, and so on: it leaves local optima that way, and
+/// what was visited stays so.
 ///
 /// With several islands a batch is divided among as many populations, no design being handed out to two; every 10
 /// batches the best design of each takes the place of the worst of the next.
@@ -77,7 +84,7 @@ impl Default for GeneticOptions {
 /// known violation alone; spaces of up to 2^20 designs are enumerated instead, and exhausted exactly.
 #[derive(Debug)]
 pub struct Genetic<D> {
-    domain: D,
+    domain: Packed<D>,
     options: GeneticOptions,
     variation: Variation,
     /// Steps that lessen violations.
@@ -93,8 +100,8 @@ pub struct Genetic<D> {
 /// A population.
 #[derive(Debug)]
 struct Island {
-    /// Ranks, row by row, the best design first, and merits.
-    ranks: Vec<u16>,
+    /// Designs, the best first, and their merits.
+    words: Vec<u128>,
     merits: Vec<Merit>,
     /// Whether all merits differ.
     distinct: bool,
@@ -103,6 +110,8 @@ struct Island {
     /// The best merit since the island last started over, and the designs and batches told since that came.
     peak: Merit,
     stalled: (usize, usize),
+    /// How many of these let it start over.
+    patience: (usize, usize),
     /// How often it started over.
     epoch: usize,
 }
@@ -119,94 +128,94 @@ struct Part {
 /// A child in the making.
 #[derive(Debug, Clone, Copy)]
 struct Lane {
-    /// Row of the child in its brood.
-    row: u32,
-    /// The parameter of the last step with its rank before; none where there was none.
-    before: Option<(u32, u16)>,
+    word: u128,
+    /// The child before its last step, with its violation then.
+    before: u128,
+    violation: f64,
     attempts: u8,
     repairs: u8,
-    /// Its violation, but for the last step.
-    violation: f64,
-}
-
-/// Children with the indices of those that could be bred.
-struct Brood {
-    ranks: Vec<u16>,
-    indices: Vec<Option<u64>>,
+    shifts: u8,
 }
 
 impl Island {
-    fn new(epoch: usize) -> Self {
+    fn new(epoch: usize, patience: (usize, usize)) -> Self {
         Self {
-            ranks: Vec::new(),
+            words: Vec::new(),
             merits: Vec::new(),
             distinct: false,
             founding: true,
             peak: Merit::WORST,
             stalled: (0, 0),
+            patience,
             epoch,
         }
     }
 
-    fn parent<'a>(&'a self, random: &mut Stream, width: usize) -> &'a [u16] {
+    fn parent(&self, random: &mut Stream) -> u128 {
         // Half a random number for each draw: no population has 2^32 designs. The better of both comes first.
         let (word, n) = (random.next_u64(), self.merits.len() as u64);
         let draw = |half: u64| ((half * n) >> 32) as usize;
-        let winner = draw(word >> 32).min(draw(word & 0xffff_ffff));
-        &self.ranks[winner * width..][..width]
+        self.words[draw(word >> 32).min(draw(word & 0xffff_ffff))]
     }
 
-    /// Keeps the best of the population and new designs, of those that tie the newest before any other.
-    fn select(&mut self, mu: usize, new: &[Merit], ranks: &[u16], width: usize) {
-        let old = self.merits.len();
-        let full = old == mu && self.distinct;
+    /// Keeps the best of the population and new designs, of those that tie the newest before any other. `word` gives
+    /// a new design.
+    fn select(&mut self, mu: usize, new: &[Merit], word: impl Fn(usize) -> u128) {
+        let full = self.merits.len() == mu && self.distinct;
         let worst = self.merits.last().copied().filter(|_| full).unwrap_or(Merit::WORST);
-        // The new ones first, so that they come first among ties. A full population of merits that all differ
-        // has no place for what is worse than its worst.
-        let new_keys = new.iter().zip(0..).filter(|&(&merit, _)| !full || merit <= worst);
-        let mut keys: Vec<(Merit, usize)> = new_keys.map(|(&merit, row)| (merit, row)).collect();
-        if keys.is_empty() {
+        // A full population of merits that all differ has no place for what is worse than its worst.
+        let count = new.len();
+        let candidates = new.iter().copied().zip(0..).filter(|&(merit, _)| merit <= worst);
+        let mut sorted: Vec<(Merit, usize)> = candidates.collect();
+        if sorted.is_empty() {
             return;
         }
-        keys.extend(self.merits.iter().zip(new.len()..).map(|(&merit, slot)| (merit, slot)));
-        keys.sort_by_key(|&(merit, _)| merit);
-        let first = |position: usize| position == 0 || keys[position - 1].0 != keys[position].0;
-        let mut kept: Vec<usize> = (0..keys.len()).filter(|&position| first(position)).take(mu).collect();
-        self.distinct = kept.len() == mu.min(keys.len());
+        let size = mu.min(sorted.len() + self.merits.len());
+        sorted.sort_unstable();
+        let mut new = sorted.into_iter().peekable();
+        let mut old = self.merits.iter().copied().zip(count..).peekable();
+        let mut kept: Vec<(Merit, usize)> = Vec::with_capacity(size);
+        let mut ties = Vec::new();
+        while kept.len() < size {
+            // The new ones come first among ties.
+            let first = |new: &(Merit, usize)| old.peek().is_none_or(|old| new.0 <= old.0);
+            let Some(next) = new.next_if(first).or_else(|| old.next()) else { break };
+            if kept.last().is_none_or(|last| last.0 != next.0) {
+                kept.push(next);
+            } else if ties.len() < size {
+                ties.push(next);
+            }
+        }
+        self.distinct = kept.len() == size;
         if !self.distinct {
-            let missing = mu.min(keys.len()) - kept.len();
-            kept.extend((0..keys.len()).filter(|&position| !first(position)).take(missing));
-            kept.sort_unstable();
+            ties.truncate(size - kept.len());
+            kept.append(&mut ties);
+            kept.sort_by_key(|&(merit, _)| merit);
         }
-        let mut survivors = Vec::with_capacity(kept.len() * width);
-        self.merits.clear();
-        for position in kept {
-            let (merit, place) = keys[position];
-            self.merits.push(merit);
-            survivors.extend_from_slice(if place < new.len() {
-                &ranks[place * width..][..width]
-            } else {
-                &self.ranks[(place - new.len()) * width..][..width]
-            });
-        }
-        self.ranks = survivors;
+        let word = |&(_, place): &(Merit, usize)| {
+            if place < count { word(place) } else { self.words[place - count] }
+        };
+        self.words = kept.iter().map(word).collect();
+        self.merits = kept.into_iter().map(|(merit, _)| merit).collect();
     }
 }
 
 impl<D: Domain> Genetic<D> {
     /// A search of `domain`.
     pub fn new(domain: D, options: GeneticOptions) -> Result<Self> {
-        for (name, count) in [("a population", options.population), ("a number of islands", options.islands)]
-        {
-            if count == 0 {
-                return Err(Error::Configuration(format!("{name} of 0 was given; it must be at least 1")));
-            }
+        if options.population == 0 {
+            return Err(improper("population", 0, "at least 1"));
+        }
+        if !(1..=MOST_ISLANDS).contains(&options.islands) {
+            return Err(improper("islands", options.islands, &format!("from 1 to {MOST_ISLANDS}")));
         }
         let size = size_of(&domain)?;
         let variation = Variation::new(&domain);
         let steps = Steps::new(&domain, &variation, &mut stream(options.seed, 0, 1));
         let sampler = Sampler::new(stream(options.seed, 0, 0), size, domain.cardinalities().len());
-        let islands = (0..options.islands).map(|_| Island::new(0)).collect();
+        let patience = (options.population.saturating_mul(STALL), STALL_BATCHES);
+        let islands = (0..options.islands).map(|_| Island::new(0, patience)).collect();
+        let domain = Packed { packing: Packing::new(domain.cardinalities()), domain };
         let (ledger, parts) = (Ledger::new(1), VecDeque::new());
         Ok(Self { domain, options, variation, steps, sampler, ledger, islands, parts, generation: 0 })
     }
@@ -221,169 +230,173 @@ impl<D: Domain> Genetic<D> {
     fn descend(&mut self, n: usize) -> Misses {
         let mut random = stream(self.options.seed, self.generation, DESCENT);
         let missing = n - self.ledger.indices.len();
-        let start = self.islands.first().map_or(&[][..], |island| &island.ranks);
-        descend(&self.domain, &self.variation, &mut random, start, missing, &mut self.ledger)
+        let words = self.islands.first().map_or(&[][..], |island| &island.words);
+        let start: Vec<u16> = words.iter().flat_map(|&word| self.domain.packing.unpack(word)).collect();
+        descend(&self.domain, &self.variation, &mut random, &start, missing, &mut self.ledger)
     }
 
     /// Adds up to `n` children of an island to the batch.
     fn breed(&mut self, island: usize, n: usize) {
         let key = |stage: u64| (island as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(stage);
         let breed = |this: &Self, stage: u64, n: usize| {
-            let mut random = stream(this.options.seed, this.generation, key(stage));
-            this.brood(&mut random, &this.islands[island], n)
+            let random = stream(this.options.seed, this.generation, key(stage));
+            this.brood(random, &this.islands[island], n)
         };
         let sizes = (0..n.div_ceil(CHUNK)).map(|chunk| CHUNK.min(n - chunk * CHUNK));
         let sizes: Vec<usize> = sizes.collect();
         let this = &*self;
-        let broods: Vec<Brood> = if sizes.len() > 1 {
-            sizes.par_iter().enumerate().map(|(chunk, &n)| breed(this, chunk as u64, n)).collect()
+        let mut broods: Vec<Vec<u128>> = Vec::with_capacity(sizes.len());
+        if sizes.len() > 1 {
+            for (group, sizes) in sizes.chunks(GROUP).enumerate() {
+                if self.ledger.interrupt.is_due() {
+                    return;
+                }
+                let breed = |(chunk, &n)| breed(this, (group * GROUP + chunk) as u64, n);
+                broods.par_extend(sizes.par_iter().enumerate().map(breed));
+            }
         } else {
-            sizes.iter().map(|&n| breed(this, 0, n)).collect()
-        };
+            broods.extend(sizes.iter().map(|&n| breed(this, 0, n)));
+        }
         // In order, so that of twins the first stays. The others, like children that could not be bred, are bred
         // once more, now in view of their siblings, and else replaced by random designs.
         let mut missing = n;
         for brood in broods {
-            missing -= self.admit(&brood);
+            missing -= self.admit(brood);
         }
         for round in 0..ROUNDS {
             if missing == 0 {
                 return;
             }
             let brood = breed(self, REPAIR + round, missing.min(CHUNK));
-            missing -= self.admit(&brood);
+            missing -= self.admit(brood);
         }
         for _ in 0..missing {
+            if self.ledger.interrupt.is_due() {
+                return;
+            }
             self.sampler.fill(&self.domain, &self.variation, 1, DRAWS, &mut self.ledger);
         }
     }
 
     /// Adds what was not handed out before to the batch, and returns how many designs that is.
-    fn admit(&mut self, brood: &Brood) -> usize {
-        let width = self.domain.cardinalities().len();
-        let mut admitted = 0;
-        for (child, index) in brood.ranks.chunks_exact(width).zip(&brood.indices) {
-            admitted += usize::from(index.is_some_and(|index| self.ledger.admit(index, child)));
-        }
-        admitted
+    fn admit(&mut self, mut brood: Vec<u128>) -> usize {
+        let Packed { domain, packing } = &self.domain;
+        brood.retain(|&word| self.ledger.enter(packing.key(domain, word)));
+        packing.unpack_all(&brood, &mut self.ledger.ranks);
+        brood.len()
     }
 
-    /// Breeds `n` children without a known violation, none visited.
-    fn brood(&self, random: &mut Stream, island: &Island, n: usize) -> Brood {
-        let width = self.domain.cardinalities().len();
-        let (mut ranks, mut indices) = (vec![0; n * width], vec![None; n]);
-        let lane = |row| Lane { row, before: None, attempts: 0, repairs: 0, violation: 0.0 };
-        let mut lanes: Vec<Lane> = (0..n as u32).map(lane).collect();
-        let (mut candidates, mut violations) = (Vec::new(), vec![0.0; n]);
-        for child in ranks.chunks_exact_mut(width) {
-            self.conceive(random, island, child);
-        }
-        self.shift(random, &mut ranks, &mut indices);
-        // Children are looked at together, and those that are through leave.
-        while !lanes.is_empty() {
-            let known = if lanes.len() == n {
-                &ranks
-            } else {
-                candidates.clear();
-                for lane in &lanes {
-                    candidates.extend_from_slice(&ranks[lane.row as usize * width..][..width]);
-                }
-                &candidates
-            };
-            self.domain.violations(known, &mut violations[..lanes.len()]);
-            let mut left = 0;
-            for position in 0..lanes.len() {
-                let (mut lane, violation) = (lanes[position], violations[position]);
-                let row = lane.row as usize;
-                let child = &mut ranks[row * width..][..width];
-                if violation <= 0.0 {
-                    if lane.before.is_some() {
-                        let index = self.domain.index_of(child);
-                        indices[row] = Some(index).filter(|index| !self.ledger.visited.contains(index));
-                    }
-                    if indices[row].is_some() {
-                        continue;
-                    }
-                    lane.repairs = REPAIRS;
-                } else if let Some((parameter, rank)) = lane.before
-                    && (violation >= lane.violation || violation.is_nan())
-                {
-                    child[parameter as usize] = rank;
-                } else {
-                    lane.violation = violation;
-                }
-                if lane.repairs < REPAIRS && !self.steps.is_empty() {
-                    lane.repairs += 1;
-                    lane.before = Some(self.steps.take(random, child));
-                } else if lane.attempts < ATTEMPTS {
-                    (lane.before, lane.attempts, lane.repairs) = (None, lane.attempts + 1, 0);
-                    self.conceive(random, island, child);
-                    self.shift(random, child, &mut indices[row..=row]);
-                } else {
-                    indices[row] = None;
-                    continue;
-                }
-                lanes[left] = lane;
-                left += 1;
+    /// Breeds up to `n` children without a known violation, none visited.
+    fn brood(&self, mut random: Stream, island: &Island, n: usize) -> Vec<u128> {
+        let Packed { domain, packing } = &self.domain;
+        let random = &mut random;
+        let lane = |word, attempts, shifts| Lane {
+            word,
+            before: word,
+            violation: f64::INFINITY,
+            attempts,
+            repairs: 0,
+            shifts,
+        };
+        let mut lanes: Vec<Lane> = (0..n).map(|_| lane(self.conceive(random, island), 0, 0)).collect();
+        let (mut bred, mut next) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        let (mut words, mut columns, mut violations) = (Vec::with_capacity(n), Vec::new(), vec![0.0; n]);
+        let mut order = vec![0; n];
+        // Children are looked at together, and those that are through leave. A few that take long are given up, and
+        // bred again with others like them.
+        while !lanes.is_empty()
+            && (lanes.len() * STRAGGLERS >= n || n <= STRAGGLERS)
+            && !self.ledger.interrupt.is_due()
+        {
+            words.clear();
+            words.extend(lanes.iter().map(|lane| lane.word));
+            packing.columns(&words, &mut columns);
+            let violations = &mut violations[..lanes.len()];
+            domain.violations_by_parameter(&columns, violations);
+            // Those that meet all constraints from the front, the others from the back: to come to each in turn would
+            // be to branch on what nothing foretells.
+            let (mut kept, mut broken) = (0, lanes.len());
+            for (position, &violation) in violations.iter().enumerate() {
+                let keeps = violation <= 0.0;
+                order[if keeps { kept } else { broken - 1 }] = position;
+                kept += usize::from(keeps);
+                broken -= usize::from(!keeps);
             }
-            lanes.truncate(left);
-            // A few that take long are bred again with others like them.
-            if left * STRAGGLERS < n && n > STRAGGLERS {
-                for lane in &lanes {
-                    indices[lane.row as usize] = None;
+            for &position in &order[..kept] {
+                let Lane { word, attempts, shifts, .. } = lanes[position];
+                if !self.ledger.visited.contains(&packing.key(domain, word)) {
+                    bred.push(word);
+                } else if shifts < SHIFTS {
+                    next.push(lane(self.change(random, word), attempts, shifts + 1));
+                } else if attempts < ATTEMPTS {
+                    next.push(lane(self.conceive(random, island), attempts + 1, 0));
                 }
-                break;
             }
+            for &position in &order[kept..lanes.len()] {
+                let (mut child, violation) = (lanes[position], violations[position]);
+                if violation >= child.violation || violation.is_nan() {
+                    child.word = child.before;
+                } else {
+                    (child.before, child.violation) = (child.word, violation);
+                }
+                child.repairs += 1;
+                if child.repairs <= REPAIRS && self.step(random, &mut child.word) {
+                    next.push(child);
+                } else if child.attempts < ATTEMPTS {
+                    next.push(lane(self.conceive(random, island), child.attempts + 1, 0));
+                }
+            }
+            std::mem::swap(&mut lanes, &mut next);
+            next.clear();
         }
-        Brood { ranks, indices }
+        bred
     }
 
     /// Makes a child of one or two parents.
-    fn conceive(&self, random: &mut Stream, island: &Island, child: &mut [u16]) {
-        let width = child.len();
-        child.copy_from_slice(island.parent(random, width));
-        if below(random, CROSSED.1) < CROSSED.0 {
-            let father = island.parent(random, width);
-            Variation::cross_into(random, father, child);
+    #[inline]
+    fn conceive(&self, random: &mut Stream, island: &Island) -> u128 {
+        let mut child = island.parent(random);
+        // The number of mutations follows from the upper bits.
+        let word = random.next_u64();
+        if word % CROSSED.1 < CROSSED.0 {
+            let father = island.parent(random);
+            child = self.domain.packing.cross(random, child, father);
         }
-        self.variation.mutate(random, child);
+        for _ in 0..self.variation.mutations(word) {
+            child = self.change(random, child);
+        }
+        child
     }
 
-    /// Mutates children, row by row, until they are unvisited or were shifted often enough; only the unvisited
-    /// get an index.
-    fn shift(&self, random: &mut Stream, children: &mut [u16], indices: &mut [Option<u64>]) {
-        let width = self.domain.cardinalities().len();
-        let mut rows: Vec<u32> = (0..indices.len() as u32).collect();
-        for again in (0..=SHIFTS).rev() {
-            for &row in &rows {
-                let row = row as usize;
-                indices[row] = Some(self.domain.index_of(&children[row * width..][..width]));
-            }
-            rows.retain(|&row| {
-                let index = &mut indices[row as usize];
-                let visited = index.is_some_and(|index| self.ledger.visited.contains(&index));
-                *index = index.filter(|_| !visited);
-                visited
-            });
-            if again > 0 {
-                for &row in &rows {
-                    self.variation.change_one(random, &mut children[row as usize * width..][..width]);
-                }
-            }
+    /// Changes one parameter of a design.
+    #[inline]
+    fn change(&self, random: &mut Stream, word: u128) -> u128 {
+        let packing = &self.domain.packing;
+        let change = self.variation.change(random, |parameter| packing.get(word, parameter));
+        change.map_or(word, |(parameter, rank)| packing.set(word, parameter, rank))
+    }
+
+    /// Takes a step that may lessen a design's violation, where there is one.
+    #[inline]
+    fn step(&self, random: &mut Stream, word: &mut u128) -> bool {
+        let packing = &self.domain.packing;
+        let step = self.steps.draw(random, |parameter| packing.get(*word, parameter));
+        if let Some((parameter, rank)) = step {
+            *word = packing.set(*word, parameter, rank);
         }
+        step.is_some()
     }
 
     /// Puts the best design of each island in the place of the worst of the next.
     fn migrate(&mut self) {
-        let width = self.domain.cardinalities().len();
-        let best = |island: &Island| Some((*island.merits.first()?, island.ranks.get(..width)?.to_vec()));
+        let best = |island: &Island| Some((*island.merits.first()?, *island.words.first()?));
         let mut migrants: Vec<_> = self.islands.iter().map(best).collect();
         migrants.rotate_right(1);
         for (island, migrant) in self.islands.iter_mut().zip(migrants) {
-            if let Some((merit, ranks)) = migrant
+            if let Some((merit, word)) = migrant
                 && !island.founding
             {
-                island.select(self.options.population, &[merit], &ranks, width);
+                island.select(self.options.population, &[merit], |_| word);
             }
         }
     }
@@ -393,6 +406,10 @@ impl<D: Domain + Send> Optimizer for Genetic<D> {
     fn ask_ahead(&mut self) -> bool {
         self.ledger.ahead = 1;
         true
+    }
+
+    fn heed(&mut self, interrupt: Interrupt) {
+        self.ledger.interrupt = interrupt;
     }
 
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
@@ -436,7 +453,7 @@ impl<D: Domain + Send> Optimizer for Genetic<D> {
     }
 
     fn tell(&mut self, scores: &[f64], violations: &[f64]) -> Result<()> {
-        self.ledger.close(&self.domain, scores, violations)?;
+        self.ledger.close(&self.domain.domain, scores, violations)?;
         let (mu, width) = (self.options.population, self.domain.cardinalities().len());
         let parts = self.parts.pop_front().unwrap_or_default();
         let mut start = 0;
@@ -452,11 +469,14 @@ impl<D: Domain + Send> Optimizer for Genetic<D> {
             } else {
                 island.stalled = (island.stalled.0 + new.len(), island.stalled.1 + 1);
             }
-            let long = island.stalled.0 >= mu.saturating_mul(STALL) && island.stalled.1 >= STALL_BATCHES;
+            let (designs, batches) = island.patience;
+            let long = island.stalled.0 >= designs && island.stalled.1 >= batches;
             if long && !self.sampler.is_dry() {
-                *island = Island::new(epoch + 1);
+                let longer = |most: usize| most.saturating_add(most / 2);
+                *island = Island::new(epoch + 1, (longer(designs), longer(batches)));
             } else {
-                island.select(mu, new, &self.ledger.ranks[rows.start * width..rows.end * width], width);
+                let ranks = &self.ledger.ranks[rows.start * width..];
+                island.select(mu, new, |row| self.domain.packing.pack(&ranks[row * width..][..width]));
             }
         }
         if self.islands.len() > 1 && self.generation.is_multiple_of(MIGRATION) {

@@ -1,8 +1,8 @@
 //! Iterated local search.
 
-use super::proposals::{Proposals, improper};
+use super::proposals::{Proposals, improper, stride};
 use crate::Result;
-use crate::search::{Domain, Merit, Optimizer, Scored, Stream, below};
+use crate::search::{Domain, Interrupt, Merit, Optimizer, Scored, Stream, below};
 
 /// How a [`LocalSearch`] search runs.
 #[derive(Debug, Clone)]
@@ -10,7 +10,8 @@ pub struct LocalSearchOptions {
     /// Local searches at a time, at least 1; more of them run where the first batch is larger than their
     /// neighbourhoods.
     pub walkers: usize,
-    /// Parameters that a kick changes, at least 1, drawn with replacement.
+    /// Parameters that a kick changes, at least 1, drawn with replacement; as many as have more than one value at most,
+    /// whatever is asked for.
     pub kick: usize,
     /// Kicked designs of which the best is where a walker goes on from, at least 1.
     pub samples: usize,
@@ -95,17 +96,7 @@ impl Walker {
         (self.merit, self.kicked, self.looked_at) = (merit, false, 0);
         if steps > 0 {
             self.first = below(random, steps);
-            // Only a stride without a factor in common with their number leads through all steps.
-            loop {
-                self.stride = 1 + below(random, steps);
-                let (mut a, mut b) = (steps, self.stride);
-                while b > 0 {
-                    (a, b) = (b, a % b);
-                }
-                if a == 1 {
-                    break;
-                }
-            }
+            self.stride = stride(random, steps);
         }
     }
 }
@@ -184,10 +175,11 @@ impl<D: Domain> LocalSearch<D> {
         kicks.extend((0..left).map(|i| ((self.next + i) % count) as u32));
         self.next = (self.next + 1) % count;
         let walkers = &self.walkers;
+        let kick = self.options.kick.min(self.proposals.variation.free());
         self.proposals.propose(&kicks, |variation, random, slot, _, kicked| {
             let walker = &walkers[slot as usize];
             kicked.copy_from_slice(if walker.kicked { &walker.home } else { &walker.ranks });
-            for _ in 0..self.options.kick {
+            for _ in 0..kick {
                 variation.change_one(random, kicked);
             }
         });
@@ -209,6 +201,10 @@ impl<D: Domain> LocalSearch<D> {
 }
 
 impl<D: Domain + Send> Optimizer for LocalSearch<D> {
+    fn heed(&mut self, interrupt: Interrupt) {
+        self.proposals.ledger.interrupt = interrupt;
+    }
+
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
         let missing = self.proposals.open(n)?;
         let founding = self.founding || self.walkers.is_empty();

@@ -2,10 +2,10 @@
 
 use rand::Rng;
 
-use super::proposals::{Parents, Proposals};
+use super::proposals::{Parents, Proposals, improper};
+use crate::Result;
 use crate::search::pareto::{Front, check_objectives, crowding_distances, non_dominated_sort};
-use crate::search::{Domain, Found, Optimizer, Scored, Stream, below, effective_violation};
-use crate::{Error, Result};
+use crate::search::{Domain, Found, Interrupt, Optimizer, Scored, Stream, below, row_violation};
 
 /// One child in as many is a change of one parameter of a design on the front.
 const STEPS: u64 = 8;
@@ -67,9 +67,9 @@ impl<D: Domain> Nsga2<D> {
     /// A search of `domain`.
     pub fn new(domain: D, options: Nsga2Options) -> Result<Self> {
         if options.population == 0 {
-            return Err(Error::Configuration("a population of 0 was given; it must be at least 1".into()));
+            return Err(improper("population", 0, "at least 1"));
         }
-        check_objectives(options.objectives)?;
+        check_objectives("NSGA-II", options.objectives)?;
         let width = domain.cardinalities().len();
         Ok(Self {
             proposals: Proposals::new(domain, options.seed, options.objectives)?,
@@ -133,6 +133,10 @@ impl<D: Domain + Send> Optimizer for Nsga2<D> {
         true
     }
 
+    fn heed(&mut self, interrupt: Interrupt) {
+        self.proposals.ledger.interrupt = interrupt;
+    }
+
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
         let width = self.front.width();
         let (population, front, members) = (&self.population, &self.front, &self.members);
@@ -159,8 +163,7 @@ impl<D: Domain + Send> Optimizer for Nsga2<D> {
         for ((scores, &violation), (ranks, &index)) in
             scores.chunks_exact(objectives).zip(violations).zip(designs)
         {
-            let violation =
-                scores.iter().map(|&score| effective_violation(score, violation)).fold(0.0, f64::max);
+            let violation = row_violation(scores, violation);
             self.population.violations.push(violation);
             self.population.ranks.extend_from_slice(ranks);
             if violation > 0.0 {

@@ -6,13 +6,17 @@ use crate::search::descent::descend;
 use crate::search::ledger::Ledger;
 use crate::search::sampler::{PATIENCE, Sampler};
 use crate::search::variation::Variation;
-use crate::search::{Domain, Merit, Stream, known_violation, size_of, stream};
+use crate::search::{Domain, Merit, Stream, below, known_violation, size_of, stream};
 use crate::{Error, Result};
 
 /// Proposals made from one random stream.
 const CHUNK: usize = 256;
+/// Chunks between looks for an interrupt on the thread that asks.
+const GROUP: usize = 64;
 /// Candidates made in one try for a proposal.
 const ATTEMPTS: usize = 32;
+/// Candidates between looks for an interrupt.
+const INTERRUPTIBLE: usize = 8;
 /// Further changes of a candidate that was visited before another is made in its place.
 const SHIFTS: usize = 4;
 /// Random designs drawn in place of a proposal that could not be made.
@@ -150,8 +154,16 @@ impl<D: Domain> Proposals<D> {
         if origins.len() <= CHUNK {
             make(0, &mut designs, &mut indices);
         } else {
-            let chunks = designs.par_chunks_mut(CHUNK * width).zip(indices.par_chunks_mut(CHUNK));
-            chunks.enumerate().for_each(|(chunk, (designs, indices))| make(chunk, designs, indices));
+            let groups = designs.chunks_mut(GROUP * CHUNK * width).zip(indices.chunks_mut(GROUP * CHUNK));
+            for (group, (designs, indices)) in groups.enumerate() {
+                if self.ledger.interrupt.is_due() {
+                    return;
+                }
+                let chunks = designs.par_chunks_mut(CHUNK * width).zip(indices.par_chunks_mut(CHUNK));
+                chunks
+                    .enumerate()
+                    .for_each(|(chunk, (designs, indices))| make(group * GROUP + chunk, designs, indices));
+            }
         }
         // In order, so that of twins the first stays; the other is made once more, in view of its siblings.
         let mut random = stream(self.seed, self.generation, REPAIR);
@@ -162,6 +174,8 @@ impl<D: Domain> Proposals<D> {
                     .is_some_and(|index| self.ledger.admit(index, design));
             if admitted {
                 self.origins.push(Some(origin));
+            } else if self.ledger.interrupt.is_due() {
+                return;
             } else {
                 self.draw(1, Some(origin));
             }
@@ -174,6 +188,9 @@ impl<D: Domain> Proposals<D> {
     {
         let mut shifts = SHIFTS;
         for attempt in 0..ATTEMPTS {
+            if attempt > 0 && attempt % INTERRUPTIBLE == 0 && self.ledger.interrupt.is_due() {
+                break;
+            }
             if shifts == SHIFTS {
                 candidate(&self.variation, random, origin, attempt, design);
                 shifts = 0;
@@ -302,6 +319,21 @@ impl Population {
             }
             self.merits.truncate(size);
             self.ranks.truncate(size * width);
+        }
+    }
+}
+
+/// A number from 1 up to `n`, though not `n` where that is above 1, without a factor in common with it: the stride
+/// at which a walk around `n` places comes past all of them.
+pub(super) fn stride(random: &mut Stream, n: usize) -> usize {
+    loop {
+        let stride = 1 + below(random, n.max(2) - 1);
+        let (mut a, mut b) = (n, stride);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        if a <= 1 {
+            return stride;
         }
     }
 }

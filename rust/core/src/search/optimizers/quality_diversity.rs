@@ -1,7 +1,7 @@
 //! A quality-diversity archive: the best design for each combination of two measures.
 
 use super::proposals::{Parents, Proposals};
-use crate::search::{Domain, Found, Optimizer, Scored, Stream, below, effective_violation};
+use crate::search::{Domain, Found, Interrupt, Optimizer, Scored, Stream, below, row_violation};
 use crate::{Error, Result};
 
 /// Designs that are told before any are bred.
@@ -14,8 +14,10 @@ const MOST_CELLS: usize = 1 << 20;
 const NONE: u32 = u32::MAX;
 
 /// A measure's range and the number of equal intervals that it is cut into.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MeasureRange {
+    /// Name, for messages.
+    pub name: String,
     /// Lower end.
     pub low: f64,
     /// Upper end, above the lower one.
@@ -83,20 +85,19 @@ pub struct QualityDiversity<D> {
 impl<D: Domain> QualityDiversity<D> {
     /// A search of `domain`.
     pub fn new(domain: D, options: QualityDiversityOptions) -> Result<Self> {
-        for (number, range) in (1..).zip(&options.measures) {
-            let MeasureRange { low, high, bins } = *range;
+        for MeasureRange { name, low, high, bins } in &options.measures {
             if !(low < high && (high - low).is_finite()) {
                 return Err(Error::Configuration(format!(
-                    "measure {number} has the range {low} to {high}; it must be finite, with its low end first"
+                    "measure {name} has the range {low} to {high}; it must be finite, with its low end first"
                 )));
             }
-            if bins == 0 {
+            if *bins == 0 {
                 return Err(Error::Configuration(format!(
-                    "measure {number} has 0 bins; it must have at least 1"
+                    "measure {name} has 0 bins; it must have at least 1"
                 )));
             }
         }
-        let [rows, columns] = options.measures.map(|range| range.bins);
+        let [rows, columns] = options.measures.each_ref().map(|range| range.bins);
         let cells = rows.checked_mul(columns).filter(|&cells| cells <= MOST_CELLS).ok_or_else(|| {
             Error::Configuration(format!(
                 "the measures have {rows} and {columns} bins; they may have {MOST_CELLS} cells at most"
@@ -133,7 +134,7 @@ impl<D: Domain> QualityDiversity<D> {
     }
 
     fn keep(&mut self, index: u64, ranks: &[u16], scores: [f64; 3]) {
-        let [first, second] = self.options.measures;
+        let [first, second] = &self.options.measures;
         let cell = first.bin(scores[1]) * second.bins + second.bin(scores[2]);
         let elite = Elite { index, scores };
         let Some(known) = self.elites.get_mut(self.cells[cell] as usize) else {
@@ -159,6 +160,10 @@ impl<D: Domain + Send> Optimizer for QualityDiversity<D> {
         true
     }
 
+    fn heed(&mut self, interrupt: Interrupt) {
+        self.proposals.ledger.interrupt = interrupt;
+    }
+
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
         let width = self.proposals.domain.cardinalities().len();
         let (elites, leaders) = (&self.ranks, &self.leaders);
@@ -182,8 +187,7 @@ impl<D: Domain + Send> Optimizer for QualityDiversity<D> {
         let ranks = std::mem::take(&mut self.proposals.ledger.ranks);
         for (row, (scores, &violation)) in scores.chunks_exact(3).zip(violations).enumerate() {
             let (index, ranks) = (self.proposals.ledger.indices[row], &ranks[row * width..][..width]);
-            let violation =
-                scores.iter().map(|&score| effective_violation(score, violation)).fold(0.0, f64::max);
+            let violation = row_violation(scores, violation);
             if violation <= 0.0 {
                 self.keep(index, ranks, [scores[0], scores[1], scores[2]]);
             } else if self.elites.is_empty() {

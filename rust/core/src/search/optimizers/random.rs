@@ -4,7 +4,7 @@ use crate::Result;
 use crate::search::ledger::Ledger;
 use crate::search::sampler::{PATIENCE, Sampler};
 use crate::search::variation::Variation;
-use crate::search::{Domain, Optimizer, Scored, size_of, stream};
+use crate::search::{Domain, Interrupt, Optimizer, Scored, size_of, stream};
 
 /// Draws designs uniformly among those with no known violation, none twice.
 ///
@@ -31,6 +31,10 @@ impl<D: Domain + Send> Optimizer for Random<D> {
     fn ask_ahead(&mut self) -> bool {
         self.ledger.ahead = 1;
         true
+    }
+
+    fn heed(&mut self, interrupt: Interrupt) {
+        self.ledger.interrupt = interrupt;
     }
 
     fn ask(&mut self, n: usize, ranks: &mut Vec<u16>) -> Result<usize> {
