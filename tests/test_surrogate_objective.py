@@ -73,6 +73,33 @@ def test_inputs_are_one_hot_and_carry_order_and_scale() -> None:
     assert powers[0] < powers[1]
     np.testing.assert_allclose(np.unique(numeric[:, 1]), [-1.0, 1.0], rtol=1e-5)
     assert (numeric[:, 2:] == 0.0).all()
+    # Sizes of both numbers, the three orders one by one, and the constant, which has no size.
+    assert encoded.smooth.shape == (24, 1 + 1 + 3 + 1)
+
+
+def test_metrics_that_are_products_are_inputs_and_others_are_not() -> None:
+    encoder = Encoder.of(PRIME)
+    ranks = PRIME.sample(200, 0)
+    smooth = np.asarray(encoder(jnp.asarray(ranks)).smooth)[:, PRIME.dimensions :]
+    # Of PRIME's metrics the numbers of MACs and the two memories are products; their areas are the same but
+    # for a factor, and the whole area is a sum.
+    assert smooth.shape == (200, 3)
+    for place, name in enumerate(["macs_per_cycle", "pe_memory_mib", "core_memory_mib"]):
+        metric = np.log(PRIME.metric(name, ranks))
+        assert np.corrcoef(metric, smooth[:, place])[0, 1] > 0.9999
+    sums = DesignSpace.from_toml(
+        """
+        name = "sums"
+        parameter = [{ name = "a", values = [1, 2, 3] }, { name = "b", values = [1, 4] }]
+        metric = [
+            { name = "sum", unit = "1", expression = "a + b" },
+            { name = "zero", unit = "1", expression = "a - a" },
+            { name = "double", unit = "1", expression = "2 * a" },
+            { name = "ratio", unit = "1", expression = "a / b" },
+        ]
+        """
+    )
+    assert len(Encoder.of(sums).products) == 1
 
 
 def _terms(architecture: Any) -> tuple[Any, Any]:
@@ -223,16 +250,16 @@ def test_what_is_fast_is_not_held_to_be_infeasible_because_nothing_fast_was_logg
     """Two memories decide what is feasible; the log has lost nearly all that is fast of it."""
     ranks = PRIME.sample(6000, 0)
     speed = ranks[:, :4].astype(float).sum(axis=1)
-    good = ranks[:, 4] + ranks[:, 5] >= 8
+    good = ranks[:, 4] + ranks[:, 5] >= 10
     cost = np.exp(6.0 - 0.2 * speed)
-    kept = ~good | (cost >= np.quantile(cost[good], 0.85))
+    kept = ~good | (cost >= np.quantile(cost[good], 0.93))
     log = TrainingData(PRIME, ranks[kept], np.where(good, cost, np.nan)[kept], good[kept])
     lost = ranks[good & (cost < np.quantile(cost, 0.1))]
     never = ranks[~good & (cost < np.quantile(cost, 0.1))]
     plain, censored = (train(log, replace(TINY, steps=400, censoring=width), seed=0) for width in (None, 0.2))
-    assert plain.predict(lost).feasible_probability.mean() < 0.7
-    assert censored.predict(lost).feasible_probability.mean() > 0.85
-    assert censored.predict(never).feasible_probability.mean() < 0.1
+    assert plain.predict(lost).feasible_probability.mean() < 0.75
+    assert censored.predict(lost).feasible_probability.mean() > 0.9
+    assert censored.predict(never).feasible_probability.mean() < 0.2
 
 
 def test_a_strong_push_does_not_diverge(data: TrainingData) -> None:

@@ -71,17 +71,29 @@ def _conditioning(
     return Conditioning(features, width, settings.conditioning, key)
 
 
+FEASIBILITY_WIDTH = 32
+"""Hidden units of the MLP's network for feasibility."""
+
+
 class MLP(Network):
-    """A multi-layer perceptron on one-hot and numeric inputs; a context enters at the first hidden layer."""
+    """A multi-layer perceptron on one-hot and numeric inputs; a context enters at the first hidden layer.
+
+    What is feasible is told by a small network of its own, on smooth inputs alone: a memory that is too small
+    is too small at any number of PEs, which one-hot inputs would have to learn for each.
+    """
 
     first: eqx.nn.Linear
     conditioning: Conditioning | None
     rest: eqx.nn.MLP
+    feasibility: eqx.nn.MLP
 
     def __init__(
         self, encoder: Encoder, features: int, outputs: int, settings: TrainingSettings, key: PRNGKeyArray
     ) -> None:
-        first_key, conditioning_key, rest_key = jax.random.split(key, 3)
+        first_key, conditioning_key, rest_key, feasibility_key = jax.random.split(key, 4)
+        self.feasibility = eqx.nn.MLP(
+            encoder.smooth_width + features, "scalar", FEASIBILITY_WIDTH, 1, jnp.tanh, key=feasibility_key
+        )
         self.conditioning = _conditioning(features, settings.width, settings, conditioning_key)
         inputs = encoder.width + encoder.parameters + (0 if self.conditioning else features)
         self.first = eqx.nn.Linear(inputs, settings.width, key=first_key)
@@ -96,7 +108,9 @@ class MLP(Network):
         else:
             hidden = self.first(jnp.concatenate([design.one_hot, design.numeric]))
             hidden = self.conditioning(hidden, context)
-        return self.rest(jax.nn.silu(hidden))
+        outputs = self.rest(jax.nn.silu(hidden))
+        logit = self.feasibility(jnp.concatenate([design.smooth, context]))
+        return outputs.at[FEASIBILITY].set(logit)
 
 
 class Block(eqx.Module):
