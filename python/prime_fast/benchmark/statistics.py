@@ -36,10 +36,16 @@ def geometric_mean(values: ArrayLike) -> float:
     return float(MEANS["geometric"](np.asarray(values, np.float64).ravel(), 0))
 
 
+def _geometric(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    # The ratio of anything to a failed run is 0, and so is the mean of what holds one.
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.exp(np.mean(np.log(values), axis=axis)))
+
+
 #: Means of values along an axis.
 MEANS: dict[str, Callable[[NDArray[np.float64], int], NDArray[np.float64]]] = {
     "interquartile": lambda values, axis: np.asarray(stats.trim_mean(values, 0.25, axis=axis)),
-    "geometric": lambda values, axis: np.asarray(np.exp(np.mean(np.log(values), axis=axis))),
+    "geometric": _geometric,
 }
 
 
