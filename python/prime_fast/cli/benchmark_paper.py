@@ -115,11 +115,12 @@ def paper(
         raise
     tables = all_tables(evaluation)
     directory = write_tables(evaluation, tables, out)
-    _print(tables)
+    print_tables(tables)
     click.echo(f"Tables: {directory}")
 
 
-def _print(tables: list[Table]) -> None:
+def print_tables(tables: list[Table]) -> None:
+    """Print tables as wide as the terminal."""
     from rich.console import Console
     from rich.table import Table as Shown
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from prime_fast.cli.benchmark_paper import _print as print_tables
+from prime_fast.cli.benchmark_paper import print_tables
 from prime_fast.cli.options import progress_bar
 
 
