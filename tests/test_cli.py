@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import os
 import signal
@@ -14,10 +16,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 import prime_fast as pf
+from prime_fast.cli.tables import print_result
 from prime_fast.logs import bundled_log, generate, write_table
 from prime_fast.surrogate import Surrogate
+from prime_fast.surrogate.constraints import LearnedConstraint
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -102,6 +107,61 @@ def test_optimize_prints_table_or_json(run: Run, log: Path, tmp_path: Path) -> N
         assert (directory / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
+def printed(result: pf.OptimizeResult) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    print_result(result, console)
+    assert isinstance(console.file, io.StringIO)
+    assert max(map(len, console.file.getvalue().splitlines())) <= 80
+    return console.file.getvalue()
+
+
+def test_learned_constraints_are_printed_and_written(finished: tuple[pf.OptimizeResult, Path]) -> None:
+    result = dataclasses.replace(finished[0], out=None)
+    none = dataclasses.replace(result, learned_constraints={"MobileNetV2": ()})
+    assert "Learned" not in printed(none)
+    assert none.as_dict()["learned_constraints"] == {"MobileNetV2": []}
+    memory = LearnedConstraint("pe_memory_mib", (), True, 48.0, 1923)
+    ratio = LearnedConstraint("cores / core_memory", (0, 0, 1, 0, 0, -1, 0, 0, 0, 0), False, 1 / 128, 14)
+    names = ["activation_memory", "instruction_memory", "parameter_memory", "dram_bandwidth"]
+    product = LearnedConstraint(" * ".join(names), (0,) * 6 + (1,) * 4, True, 4.5e9, 20)
+    one = dataclasses.replace(result, learned_constraints={"MobileNetV2": (memory, ratio)})
+    assert (
+        "Learned from infeasible designs: pe_memory_mib >= 48 (1,923),\n"
+        "  cores / core_memory <= 0.0078125 (14)\n"
+    ) in printed(one)
+    several = dataclasses.replace(
+        result, learned_constraints={"M4": (memory, product), "M5": (), "U-Net": (ratio,)}
+    )
+    out = printed(several)
+    assert "Learned from infeasible designs of M4: pe_memory_mib >= 48 (1,923),\n" in out
+    assert f"{product} (20)" in " ".join(out.split())
+    assert "Learned from infeasible designs of U-Net: cores / core_memory <= 0.0078125 (14)\n" in out
+    assert "of M5" not in out
+    manifest = json.loads((finished[1] / "manifest.json").read_text())
+    assert manifest["result"]["learned_constraints"] == finished[0].as_dict()["learned_constraints"]
+    assert isinstance(finished[0].surrogate, Surrogate)
+    assert finished[0].learned_constraints == {"MobileNetV2": finished[0].surrogate.constraints[0]}
+
+
+def test_the_worst_of_several_is_printed_as_a_ratio(finished: tuple[pf.OptimizeResult, Path]) -> None:
+    mean = dataclasses.replace(finished[0], applications=["M5", "M6"], out=None)
+    out = printed(mean)
+    assert out.startswith("geometric mean of M5 + M6: latency_us, area_mm2 <= 27 ")
+    assert "simulated latency_us" in out
+    out = printed(dataclasses.replace(mean, combine="worst"))
+    assert out.startswith("worst ratio to reference of M5 + M6: latency_us, area_mm2 <= 27 ")
+    assert "predicted ratio" in out
+    assert "simulated ratio" in out
+    assert "simulated latency_us" not in out
+    assert "(worst ratio of latency_us, simulated)" in out
+
+
+@pytest.mark.parametrize("method", ["trees", "random"])
+def test_methods_that_learn_no_constraints_have_none(log: Path, method: str) -> None:
+    result = pf.optimize("MobileNetV2", logs=log, method=method, budget="quick", proposals=2)
+    assert result.learned_constraints == {"MobileNetV2": ()}
+
+
 def test_one_design_for_two_applications(tmp_path: Path) -> None:
     frame = pl.concat(
         generate(pf.Simulator(name), 800, seed=4).with_columns(application=pl.lit(name))
@@ -126,6 +186,14 @@ def test_one_design_for_two_applications(tmp_path: Path) -> None:
         "best logged, U-Net",
         "Edge TPU V1",
     ]
+    # What U-Net needs is more than what MobileNetV2 does.
+    told = result.as_dict()["learned_constraints"]
+    assert list(told) == ["MobileNetV2", "U-Net"]
+    bound = {name: {one["quantity"]: one["bound"] for one in told[name]}["pe_memory_mib"] for name in told}
+    assert bound["U-Net"] > bound["MobileNetV2"]
+    for name, least in bound.items():
+        mine = frame.filter("feasible", application=name)
+        assert result.space.metric("pe_memory_mib", result.space.ranks_from_frame(mine)).min() == least
 
 
 def test_generate_and_inspect(run: Run, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""`prime-fast explain`: neighbours, importance, gains, distance from the log, and bad runs."""
+"""`prime-fast explain`: learned limits, neighbours, importance, gains, distance to the log, and bad runs."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +22,16 @@ import prime_fast as pf
 from prime_fast import methods, offline
 from prime_fast.analysis import importance
 from prime_fast.analysis.changes import changes, single_changes
+from prime_fast.analysis.constraints import learned_constraints
+from prime_fast.analysis.runs import read_run
 from prime_fast.logs import generate, write_table
 from prime_fast.space import Ranks
 from prime_fast.surrogate import Surrogate, TrainingSettings
+from prime_fast.surrogate.constraints import LearnedConstraint
 
 Run = Callable[..., tuple[int, str, str]]
 TINY = TrainingSettings(
-    width=32, members=3, steps=150, selection_steps=30, batch=64, alphas=(0.0,), betas=(0.0,), checkpoints=1,
+    width=32, members=3, steps=150, selection_steps=60, batch=64, alphas=(0.0,), betas=(0.0,), checkpoints=2,
     adversarial_period=10, adversarial_population=16,
 )  # fmt: skip
 OWN = """
@@ -87,13 +92,13 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run in a space that no simulator knows; no feasible logged design has 16 units."""
+    """A run in a space that no simulator knows; no feasible logged design has 16 units or less than 1 GHz."""
     directory = tmp_path_factory.mktemp("own")
     space = pf.DesignSpace.from_toml(OWN)
     designs = space.ranks(np.arange(space.size, dtype=np.uint64))
     frame = space.frame(designs)
     time = 100.0 / (frame["units"].to_numpy() * frame["clock_ghz"].to_numpy()) + 5.0 * designs[:, 2]
-    feasible = frame["units"].to_numpy() < 16
+    feasible = (frame["units"].to_numpy() < 16) & (frame["clock_ghz"].to_numpy() >= 1.0)
     frame = frame.with_columns(
         time_ms=pl.Series(np.where(feasible, time, np.nan), nan_to_null=True), feasible=feasible
     )
@@ -423,6 +428,42 @@ def test_space_without_simulator(own: Path, run: Run) -> None:
     assert "Simulator queries: 0." in out
 
 
+def test_learned_constraints_and_how_the_design_stands_to_them(own: Path, several: Path, run: Run) -> None:
+    manifest = json.loads((own / "manifest.json").read_text())
+    (told,) = manifest["result"]["learned_constraints"]["the log"]
+    assert told == {
+        "constraint": "clock_ghz >= 1",
+        "quantity": "clock_ghz",
+        "at_least": True,
+        "bound": 1.0,
+        "infeasible": 30,
+    }
+    for clock, slack in ((2.0, 2.0), (1.0, 1.0), (0.5, 0.5)):
+        analysis = pf.explain_run(own, design={"clock_ghz": clock}, samples=100, most_pairs=0)
+        (row,) = analysis.as_dict()["learned_constraints"]
+        assert row == told | {"application": "the log", "value": clock, "slack": slack, "kept": slack >= 1.0}
+        allowed = analysis.changes.single.filter(pl.col("parameter") != "clock_ghz")["allowed"]
+        assert slack >= 1.0 or not allowed.any()
+    code, out, _ = run("explain", own, "--design", "clock_ghz=0.5", "--samples", 100, "--pairs", 0)
+    assert code == 0
+    assert re.search(r"clock_ghz +0\.5 +>= 1 +0\.50x +30\n", out)
+    assert "The design breaks clock_ghz >= 1." in out
+    # An upper bound on a ratio, and one of an application; none for one without a log.
+    surrogate = Surrogate.load(several / "surrogate.safetensors")
+    ratio = LearnedConstraint("cores / core_memory", (0, 0, 1, 0, 0, -1, 0, 0, 0, 0), False, 0.01, 9)
+    memory = LearnedConstraint("pe_memory_mib", (), True, 3.0, 20)
+    surrogate = dataclasses.replace(surrogate, constraints=((), (ratio, memory)))
+    finished = dataclasses.replace(read_run(several), surrogate=surrogate)
+    values: dict[str, Any] = dict(pf.reference_design("prime-nine-apps").values)
+    design = finished.space.designs([values])[0]
+    ratio_row, memory_row = learned_constraints(finished, design).to_dicts()
+    assert {ratio_row["application"], memory_row["application"]} == {"M5"}
+    assert ratio_row["value"] == pytest.approx(values["cores"] / values["core_memory"])
+    assert ratio_row["slack"] == pytest.approx(0.01 * values["core_memory"] / values["cores"])
+    assert memory_row["value"] == finished.space.metric("pe_memory_mib", design[None])[0]
+    assert (ratio_row["kept"], memory_row["kept"]) == (ratio_row["slack"] >= 1, memory_row["slack"] >= 1)
+
+
 def test_same_seed_same_analysis(several: Path) -> None:
     first, second = (pf.explain_run(several, samples=100, seed=5).as_dict(pairs=True) for _ in range(2))
     assert first == second
@@ -436,7 +477,14 @@ def test_command_prints_within_80_columns_and_writes_files(run: Run, several: Pa
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines()[4:])) <= 80, out
-    for told in ("One parameter changed", "Best pair as simulated", "Sobol", "Against PRIME", "Nearest"):
+    for told in (
+        "Learned limits",
+        "One parameter changed",
+        "Best pair as simulated",
+        "Sobol",
+        "Against PRIME",
+        "Nearest",
+    ):
         assert told in out
     assert (tmp_path / "changes.png").read_bytes().startswith(b"\x89PNG")
     analysis = pf.explain_run(several, samples=100)

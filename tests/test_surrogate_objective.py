@@ -26,6 +26,8 @@ TINY = TrainingSettings(
     width=32, members=2, steps=200, batch=64, alphas=(0.0,), betas=(0.0,), checkpoints=1,
     adversarial_period=5, adversarial_population=32,
 )  # fmt: skip
+ALONE: dict[str, Any] = {"contexts": np.zeros((1, 0), np.float32), "constraints": [()], "gate": 0.0}
+"""One application, of which nothing is known to be infeasible."""
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,7 @@ def _terms(architecture: Any) -> tuple[Any, Any]:
     ) -> Any:
         worsts = jnp.full(32, worst)
         rows = (good, contexts, application, targets, near, bad, contexts, targets, worsts, -worsts)
-        objective = Objective(1.0, 1.0, push == "linear", None, 0.0, None)
+        objective = Objective(1.0, 1.0, push == "linear", None, 0.0, True, None)
         one = jnp.asarray(1.0)
         designs = Adversarial(adversarial, contexts[0])
         return member_losses(network, one, one, designs, Batch(*rows, jnp.asarray(True)), objective)[1][0]
@@ -182,7 +184,8 @@ def test_adversarial_designs_are_distinct_designs_of_the_space_within_the_limits
     settings = replace(TINY, adversarial_restart=8, gate=0.0)
     encoder = Encoder.of(PRIME)
     networks = build_ensemble(encoder, 0, 2, settings, jax.random.split(jax.random.key(0), 4))
-    adversary = Adversary(PRIME, encoder, settings, {"area_mm2": 29.0}, np.array([0, 1, 0, 1]), seed=1)
+    limits, groups = {"area_mm2": 29.0}, np.array([0, 1, 0, 1])
+    adversary = Adversary(PRIME, encoder, settings, limits, groups, seed=1, **ALONE)
     best = []
     for _ in range(16):
         designs = np.asarray(adversary.next_generation(networks)[0])
@@ -207,7 +210,7 @@ def test_a_space_smaller_than_a_generation_still_gives_full_batches() -> None:
     space = DesignSpace.from_toml('name = "small"\n[[parameter]]\nname = "a"\nvalues = [1, 2, 3]\n')
     encoder = Encoder.of(space)
     networks = build_ensemble(encoder, 0, 2, TINY, jax.random.split(jax.random.key(0), 2))
-    adversary = Adversary(space, encoder, TINY, {}, np.array([0, 0]), seed=0)
+    adversary = Adversary(space, encoder, TINY, {}, np.array([0, 0]), seed=0, **ALONE)
     for _ in range(3):
         designs = np.asarray(adversary.next_generation(networks)[0])
         assert designs.shape == (2, 32, 1)

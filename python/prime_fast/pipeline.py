@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from prime_fast.offline import SurrogateModel
     from prime_fast.space import Ranks
+    from prime_fast.surrogate.constraints import LearnedConstraint
 
 Budget = Literal["quick", "standard", "thorough"]
 Architecture = Literal["mlp", "transformer"]
@@ -76,6 +77,9 @@ class OptimizeResult:
     warnings : list of str
     surrogate : SurrogateModel or None
         None where the method trains none.
+    learned_constraints : dict of str to tuple of LearnedConstraint
+        By application designed for: what no feasible design of its log breaks and many infeasible ones do.
+        Empty where its log shows none, where it has no log, and for methods that learn none.
     interrupted : bool
         Whether Ctrl-C ended the search early.
     seconds : dict
@@ -93,6 +97,7 @@ class OptimizeResult:
     queries: dict[str, int]
     warnings: list[str]
     surrogate: SurrogateModel | None = field(repr=False)
+    learned_constraints: dict[str, tuple[LearnedConstraint, ...]] = field(default_factory=dict)
     learned_from: list[str] = field(default_factory=list)
     combine: str = "geometric"
     method: str = "default"
@@ -144,6 +149,19 @@ class OptimizeResult:
             "proposals": self.proposals.to_dicts(),
             "references": self.references.to_dicts(),
             "ratios": self.ratios(),
+            "learned_constraints": {
+                name: [
+                    {
+                        "constraint": str(one),
+                        "quantity": one.quantity,
+                        "at_least": one.at_least,
+                        "bound": one.bound,
+                        "infeasible": one.infeasible,
+                    }
+                    for one in constraints
+                ]
+                for name, constraints in self.learned_constraints.items()
+            },
             "simulator_queries": self.queries,
             "interrupted": self.interrupted,
             "warnings": self.warnings,
@@ -247,14 +265,14 @@ def optimize(
     learned = _applications(learn_from, logs) if learn_from is not None else targets
     if limits is None:
         limits = DEFAULT_LIMITS if space == DesignSpace.bundled() else {}
-    read = _logs(learned, logs, space, objective, columns, feasible_values)
+    read = read_logs(learned, logs, space, objective, columns, feasible_values)
     limits = _checked_limits(limits, space, read)
     task = OfflineTask(
         space,
-        _logged(learned, read, space, limits),
+        logged_designs(learned, read, space, limits),
         tuple(targets),
         limits,
-        _contexts([*learned, *targets], contexts),
+        known_contexts([*learned, *targets], contexts),
         combine,
         weights,
         references,
@@ -343,6 +361,7 @@ def _verified(
         queries=queries,
         warnings=[warning for log in logs for warning in log.warnings],
         surrogate=found.surrogate,
+        learned_constraints=_learned_constraints(task, found.surrogate),
         learned_from=inputs["learned_from"],
         combine=task.combine,
         method=inputs["method"],
@@ -350,6 +369,12 @@ def _verified(
         seconds=found.seconds | {"verification": time.perf_counter() - start},
         out=None if run is None else run.path,
     )
+
+
+def _learned_constraints(task: OfflineTask, surrogate: object) -> dict[str, tuple[LearnedConstraint, ...]]:
+    # Trees learn none.
+    of = getattr(surrogate, "constraints_of", None)
+    return {name: () if of is None else of(task.context(name)) for name in task.applications}
 
 
 def _space(space: DesignSpace | str | Path | None) -> DesignSpace:
@@ -376,7 +401,7 @@ def _applications(applications: str | Sequence[str] | None, logs: object) -> lis
     return names
 
 
-def _contexts(
+def known_contexts(
     names: list[str], given: Mapping[str, Sequence[float]] | None
 ) -> dict[str, NDArray[np.float64]]:
     """Return the features of each application that are known: those given, else those of its workload."""
@@ -394,9 +419,10 @@ def _contexts(
     return contexts
 
 
-def _logged(
+def logged_designs(
     names: list[str], logs: list[Log], space: DesignSpace, limits: Mapping[str, float]
 ) -> dict[str, LoggedDesigns]:
+    """Return logs as arrays, with the limited metrics that the space doesn't compute."""
     learned = [name for name in limits if name not in space.metric_names]
     return {
         name: LoggedDesigns(
@@ -406,7 +432,7 @@ def _logged(
     }
 
 
-def _logs(
+def read_logs(
     names: list[str],
     logs: str | Path | Log | Sequence[str | Path] | None,
     space: DesignSpace,

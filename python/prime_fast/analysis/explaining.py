@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from prime_fast.analysis.changes import Changes, changes
+from prime_fast.analysis.constraints import learned_constraints
 from prime_fast.analysis.distance import Distance, distance
 from prime_fast.analysis.gains import Choice, best_proposal, choose, default_reference, gains
 from prime_fast.analysis.importance import Importance, importance
@@ -49,6 +50,11 @@ class Analysis:
     combine : str
         What is made of several applications.
     limits : dict
+    learned_constraints : polars.DataFrame
+        What no feasible logged design breaks and many infeasible ones do. One row a constraint:
+        ``application``, ``constraint`` (as text), ``quantity``, ``at_least``, ``bound``, ``infeasible``
+        (logged designs that it was first to reject), ``value`` (of the design), ``slack`` (value over bound,
+        or bound over value where that is an upper one; below 1 where broken) and ``kept``.
     changes : Changes
         One-parameter and pairwise changes, predicted and simulated.
     importance : Importance or None
@@ -79,6 +85,7 @@ class Analysis:
     applications: list[str]
     combine: str
     limits: dict[str, float]
+    learned_constraints: pl.DataFrame = field(repr=False)
     changes: Changes = field(repr=False)
     importance: Importance | None = field(repr=False)
     feasibility_importance: Importance | None = field(repr=False)
@@ -122,6 +129,7 @@ class Analysis:
             "combine": self.combine,
             "objective": self.objective,
             "limits": self.limits,
+            "learned_constraints": self.learned_constraints.to_dicts(),
             **changes.design.row(0, named=True),
             **best,
             "changes": changes.single.to_dicts(),
@@ -253,6 +261,7 @@ def explain_run(
         applications=list(run.manifest["applications"]),
         combine=run.task.combine,
         limits=dict(run.task.limits),
+        learned_constraints=learned_constraints(run, ranks),
         changes=around,
         importance=indices[0],
         feasibility_importance=indices[1],
@@ -281,7 +290,7 @@ def _importances(run: FinishedRun, samples: int, seed: int) -> tuple[Importance 
         return within_limits(run, designs)
 
     objective = importance(run.space, logarithm, within, designs=samples, seed=seed)
-    if objective is None or not surrogate.has_gate:
+    if objective is None or not (surrogate.has_gate or any(surrogate.constraints)):
         return objective, None
     # The same seed asks for the same designs: nothing is predicted twice.
     return objective, importance(

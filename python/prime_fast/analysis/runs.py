@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prime_fast.errors import ConfigurationError, DataError, PrimeFastError
-from prime_fast.logs import bundled_log, read_log, read_table
+from prime_fast.logs import read_table
 from prime_fast.offline import LoggedDesigns, OfflineTask
+from prime_fast.pipeline import known_contexts, logged_designs, read_logs
 from prime_fast.run_directory import FORMAT, MANIFEST
 from prime_fast.space import DesignSpace
-from prime_fast.workload import Application, application_names
 
 if TYPE_CHECKING:
     import polars as pl
@@ -184,86 +184,55 @@ def _proposals(path: Path, space: DesignSpace) -> pl.DataFrame:
 
 def _logs(manifest: dict[str, Any], space: DesignSpace) -> tuple[list[Log], str | None]:
     """Read the logs that were learned from, or say why they can't be."""
-    names: list[str | None] = manifest["learned_from"] or [None]
-    entries = manifest["logs"]
     try:
-        if len(entries) != len(names):
-            raise DataError(f"the manifest names {len(entries)} logs of {len(names)} applications")
-        logs = [_log(name, entry, manifest, space) for name, entry in zip(names, entries, strict=True)]
+        return _same_logs(manifest, space), None
     except (PrimeFastError, OSError) as error:
         return [], str(error)
     except (KeyError, TypeError, AttributeError) as error:
         return [], f"what the manifest says of the logs is damaged ({error!r})"
-    return logs, None
 
 
-def _log(name: str | None, entry: Mapping[str, Any], manifest: dict[str, Any], space: DesignSpace) -> Log:
-    """Read one log; DataError where it isn't what was learned from."""
-    paths = [source["path"] for source in entry["sources"]]
-    objective = manifest["objective"]
-    if name is not None and paths and paths[0].startswith(BUNDLED):
-        log = bundled_log(name, space, objective)
-        same = [source.sha256 for source in log.sources] == [source["sha256"] for source in entry["sources"]]
-    else:
-        for source in entry["sources"]:
-            file = Path(source["path"])
-            if not file.is_file():
-                raise DataError(f"the log {file} is not there (paths are relative to where the run was made)")
-            if hashlib.sha256(file.read_bytes()).hexdigest() != source["sha256"]:
-                raise DataError(f"the log {file} has changed since the run")
-        log = _read_user_log(name, paths, manifest, space)
-        same = True
-    if not same or log.sha256 != entry["sha256"]:
-        raise DataError(f"the log {', '.join(paths)} is not read as it was for the run")
-    return log
-
-
-def _read_user_log(
-    name: str | None, paths: list[str], manifest: dict[str, Any], space: DesignSpace
-) -> Log:  # fmt: skip
-    def read(application: str | None) -> Log:
-        return read_log(
-            paths,
-            space,
-            manifest["objective"],
-            columns=manifest.get("columns"),
-            feasible_values=manifest.get("feasible_values"),
-            application=application,
-        )
-
-    if len(manifest["learned_from"]) > 1:
-        return read(name)
-    log = read(None)
-    if name is not None and "application" in log.frame.columns and log.frame["application"].n_unique() > 1:
-        log = read(name)
-    return log
+def _same_logs(manifest: dict[str, Any], space: DesignSpace) -> list[Log]:
+    """Read the logs; DataError where they aren't what was learned from."""
+    names, entries = manifest["learned_from"], manifest["logs"]
+    if len(entries) != max(1, len(names)):
+        raise DataError(f"the manifest names {len(entries)} logs of {max(1, len(names))} applications")
+    # The applications share their files.
+    sources = entries[0]["sources"]
+    bundled = bool(names) and any(source["path"].startswith(BUNDLED) for source in sources)
+    for source in [] if bundled else sources:
+        file = Path(source["path"])
+        if not file.is_file():
+            raise DataError(f"the log {file} is not there (paths are relative to where the run was made)")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != source["sha256"]:
+            raise DataError(f"the log {file} has changed since the run")
+    logs = read_logs(
+        names,
+        None if bundled else [source["path"] for source in sources],
+        space,
+        manifest["objective"],
+        manifest.get("columns"),
+        manifest.get("feasible_values"),
+    )
+    for log, entry in zip(logs, entries, strict=True):
+        if log.sha256 != entry["sha256"]:
+            paths = ", ".join(source["path"] for source in entry["sources"])
+            raise DataError(f"the log {paths} is not read as it was for the run")
+    return logs
 
 
 def _task(manifest: dict[str, Any], space: DesignSpace, logs: list[Log]) -> OfflineTask:
-    from prime_fast.surrogate import context_of
-
     limits = {name: float(value) for name, value in manifest["limits"].items()}
     learned = [name for name in limits if name not in space.metric_names]
     names = manifest["learned_from"] or ["the log"]
     if logs:
-        logged = {
-            name: LoggedDesigns(
-                log.ranks,
-                log.values,
-                log.feasible,
-                {metric: log.frame[metric].fill_null(float("nan")).to_numpy() for metric in learned},
-            )
-            for name, log in zip(names, logs, strict=True)
-        }
+        logged = logged_designs(manifest["learned_from"], logs, space, limits)
     else:
         empty, none = np.zeros((0, space.dimensions), space.rank_dtype), np.zeros(0)
         no_designs = LoggedDesigns(empty, none, none.astype(np.bool_), dict.fromkeys(learned, none))
         logged = dict.fromkeys(names, no_designs)
     targets = manifest["applications"]
-    bundled = set(application_names())
-    known = [name for name in [*names, *targets] if name in bundled]
-    contexts = {name: context_of(Application.bundled(name)) for name in known}
-    contexts |= {name: np.array(values, np.float64) for name, values in manifest["contexts"].items()}
+    contexts = known_contexts([*names, *targets], manifest["contexts"])
     task = OfflineTask(space, logged, tuple(targets), limits, contexts, manifest["combine"])
     # Given once the rest holds, so that an error names what is wrong with them.
     return dataclasses.replace(

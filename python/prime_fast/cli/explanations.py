@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from prime_fast.cli.tables import cell
+from prime_fast.cli.tables import cell, heading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ INTERACTIONS = 5
 
 def print_analysis(analysis: Analysis, console: Console) -> None:
     """Print the design, and what is known of it, section by section."""
-    for section in (_design, _single, _pairs, _importance, _gains, _distance):
+    for section in (_design, _learned_constraints, _single, _pairs, _importance, _gains, _distance):
         section(analysis, console)
         console.print()
     _text(console, f"Simulator queries: {analysis.queries:,}.")
@@ -39,8 +39,8 @@ def _title(console: Console, text: str) -> None:
 def _table(*headings: str, left: int = 1, gap: int = 2) -> Table:
     """Return a table; all columns but the first few hold figures."""
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
-    for position, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if position < left else "right", header_style="dim")
+    for position, text in enumerate(headings):
+        table.add_column(text, justify="left" if position < left else "right", header_style="dim")
     return table
 
 
@@ -65,11 +65,7 @@ def _value(analysis: Analysis, name: str, text: str) -> str:
 
 
 def _design(analysis: Analysis, console: Console) -> None:
-    subject = " + ".join(analysis.applications) or "logged designs"
-    if len(analysis.applications) > 1:
-        subject = f"{analysis.combine} {'ratio' if analysis.combine == 'worst' else 'mean'} of {subject}"
-    within = ", ".join(f"{name} <= {cell(limit)}" for name, limit in analysis.limits.items()) or "no limit"
-    _text(console, f"{subject}: {analysis.objective}, {within}")
+    _text(console, heading(analysis))
     units = dict(zip(analysis.space.names, analysis.space.units, strict=True))
     values = ", ".join(f"{name} {cell(value, units[name])}" for name, value in analysis.design.items())
     _text(console, f"{analysis.title[:1].upper()}{analysis.title[1:]} of {analysis.path}: {values}.")
@@ -87,6 +83,27 @@ def _design(analysis: Analysis, console: Console) -> None:
         _text(console, f"Infeasible: {own['reason']}.")
     if not own["within_limits"]:
         _text(console, "The design is beyond the limits, or breaks a constraint of the space.")
+
+
+def _learned_constraints(analysis: Analysis, console: Console) -> None:
+    if not analysis.learned_constraints.height:
+        _text(console, "No limit was learned from infeasible designs.")
+        return
+    several = len(analysis.applications) > 1
+    _title(console, "Learned limits: no feasible logged design is beyond, infeasible ones are")
+    table = _table("", "here", "limit", "slack", "infeasible")
+    if several:
+        table.add_column("", header_style="dim")
+    for row in analysis.learned_constraints.iter_rows(named=True):
+        value, bound = (f"{x:,.0f}" if abs(x) >= 10_000 else f"{x:.6g}" for x in (row["value"], row["bound"]))
+        limit = f"{'>=' if row['at_least'] else '<='} {bound}"
+        cells = [row["quantity"], value, limit, _ratio(row["slack"])]
+        cells += [f"{row['infeasible']:,}", *([row["application"]] if several else [])]
+        table.add_row(*cells, style=None if row["kept"] else "bold")
+    console.print(table)
+    broken = analysis.learned_constraints.filter(~pl.col("kept"))["constraint"].to_list()
+    told = f"The design breaks {', '.join(broken)}." if broken else "The design keeps them."
+    _text(console, f"{told} Slack: how far within; infeasible: logged beyond it, and beyond none above.")
 
 
 def _simulated(row: dict[str, Any]) -> str:

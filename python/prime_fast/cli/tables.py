@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -9,11 +10,15 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from prime_fast.analysis import Analysis
     from prime_fast.pipeline import OptimizeResult
 
 # Widths that columns take, the gap included.
+GAP = 2
 PROPOSAL_WIDTH = 9
-REFERENCE_WIDTH = 13
+REFERENCE_WIDTH = 14
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def cell(value: object, unit: str = "") -> str:
@@ -29,6 +34,17 @@ def cell(value: object, unit: str = "") -> str:
     return str(value)
 
 
+def heading(found: OptimizeResult | Analysis) -> str:
+    """Return what was designed for, by what, and within what."""
+    subject = " + ".join(found.applications) or "logged designs"
+    if found.combine == "worst":
+        subject = f"worst ratio to reference of {subject}"
+    elif len(found.applications) > 1:
+        subject = f"{found.combine} mean of {subject}"
+    within = ", ".join(f"{name} <= {cell(limit)}" for name, limit in found.limits.items()) or "no limit"
+    return f"{subject}: {found.objective}, {within}"
+
+
 def print_result(result: OptimizeResult, console: Console) -> None:
     """Print the best proposals, the reference designs and what they amount to."""
     objective, space = result.objective, result.space
@@ -37,20 +53,18 @@ def print_result(result: OptimizeResult, console: Console) -> None:
     if simulated:
         rows.sort(key=lambda row: float("inf") if row[simulated] is None else row[simulated])
     references = result.references.to_dicts()
-    label = max(map(len, (*space.names, f"predicted {objective}")))
-    room = (console.width - label - REFERENCE_WIDTH * len(references)) // PROPOSAL_WIDTH
+    measured = "ratio" if result.combine == "worst" else objective
+    label = max(map(len, (*space.names, f"predicted {measured}")))
+    widths = [_wrapped_width(row["design"], REFERENCE_WIDTH - GAP) for row in references]
+    room = (console.width - label - sum(widths) - GAP * len(widths)) // PROPOSAL_WIDTH
     rows = rows[: max(1, room)]
 
-    subject = " + ".join(result.applications) or "logged designs"
-    if len(result.applications) > 1:
-        subject = f"{result.combine} of {subject}"
-    within = ", ".join(f"{name} <= {cell(limit)}" for name, limit in result.limits.items()) or "no limit"
-    table = Table(title=f"{subject}: {objective}, {within}", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=heading(result), title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for row in rows:
         table.add_column(f"#{row['proposal']}", justify="right")
-    for row in references:
-        table.add_column(row["design"], justify="right", style="dim")
+    for row, width in zip(references, widths, strict=True):
+        table.add_column(row["design"], justify="right", style="dim", max_width=width)
 
     def line(name: str, proposed: str | None, referred: str | None, unit: str = "") -> None:
         table.add_row(
@@ -62,33 +76,34 @@ def print_result(result: OptimizeResult, console: Console) -> None:
     for name, unit in zip(space.names, space.units, strict=True):
         line(name, name, name, unit)
     table.add_section()
-    line(f"predicted {objective}", f"predicted_{objective}", None)
+    line(f"predicted {measured}", f"predicted_{objective}", None)
     if simulated:
         told = ["fails" if row[simulated] is None else cell(row[simulated]) for row in rows]
-        table.add_row(f"simulated {objective}", *told, *(cell(row[objective]) for row in references))
+        table.add_row(f"simulated {measured}", *told, *(cell(row[objective]) for row in references))
     else:
         line(f"logged {objective}", None, objective)
     for name in result.limits:
         line(name, name if name in space.metric_names else f"predicted_{name}", name)
     console.print(table)
     console.print()
-    for text in summary(result):
+    for text in summary(result, console.width):
         console.print(text, highlight=False, soft_wrap=True)
 
 
-def summary(result: OptimizeResult) -> list[str]:
+def summary(result: OptimizeResult, width: int) -> list[str]:
     """Return the lines under the table."""
     proposals, objective = result.proposals, result.objective
+    measured = f"worst ratio of {objective}" if result.combine == "worst" else objective
     lines = []
     if not result.simulated:
         value = cell(result.best[f"predicted_{objective}"])
-        lines.append(f"Best of {proposals.height} proposals as predicted: {value} ({objective}).")
+        lines.append(f"Best of {proposals.height} proposals as predicted: {value} ({measured}).")
         lines.append("Not verified: the bundled simulator needs an application, its own space and objective.")
     else:
         count: Any = proposals["feasible"].sum()
         if count:
             best = result.best
-            value = f"{cell(best[f'simulated_{objective}'])} ({objective}, simulated)"
+            value = f"{cell(best[f'simulated_{objective}'])} ({measured}, simulated)"
             lines.append(f"Best of {proposals.height} proposals: #{best['proposal']}, {value}.")
             lines += [f"  {ratio:.2f}x better than {design}" for design, ratio in result.ratios().items()]
         lines.append(f"{count} of {proposals.height} proposals feasible.")
@@ -97,8 +112,33 @@ def summary(result: OptimizeResult) -> list[str]:
             f"Simulator queries: {queries['before_proposals']} before the proposals, {queries['proposals']} "
             f"to verify them, {queries['references']} for references."
         )
+    lines += _learned_constraints(result, width)
     seconds = result.seconds
     lines.append(f"Time: {seconds['training']:.0f} s training, {seconds['search']:.0f} s search.")
     if result.out is not None:
         lines.append(f"Files: {result.out}")
     return lines
+
+
+def _learned_constraints(result: OptimizeResult, width: int) -> list[str]:
+    lines = []
+    for name, constraints in result.learned_constraints.items():
+        if not constraints:
+            continue
+        of = f" of {name}" if len(result.learned_constraints) > 1 else ""
+        # A constraint is broken only where it alone is too long for a line.
+        told = ", ".join(f"{one} ({one.infeasible:,})".replace(" ", NO_BREAK) for one in constraints)
+        for line in _wrapped(f"Learned from infeasible designs{of}: {told}", width):
+            lines += _wrapped(line.replace(NO_BREAK, " "), width)
+    return lines
+
+
+def _wrapped_width(title: str, width: int) -> int:
+    """Return the width of a title that is wrapped where it is longer than the given width."""
+    return min(len(title), max(width, *map(len, title.split())))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from prime_fast.surrogate.constraints import LearnedConstraint, violations
 from prime_fast.surrogate.features import Encoder
 from prime_fast.surrogate.networks import FEASIBILITY, OBJECTIVE, apply_network
 
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 class Adversary:
     """A search a group of members and application, which minimises the group's mean prediction for it.
 
-    Designs that the feasibility head rejects are worse than any it accepts, as in the search to come. The
-    networks change meanwhile, so it starts afresh every ``settings.adversarial_restart`` generations. With
-    several applications the generations take turns.
+    Designs that the feasibility head or a learned constraint rejects are worse than any that are accepted, as
+    in the search to come. The networks change meanwhile, so it starts afresh every
+    ``settings.adversarial_restart`` generations. With several applications the generations take turns.
     """
 
     def __init__(
@@ -38,11 +39,14 @@ class Adversary:
         limits: Mapping[str, float],
         groups: NDArray[np.intp],
         seed: int,
-        contexts: NDArray[np.float32] | None = None,
+        *,
+        contexts: NDArray[np.float32],
+        constraints: Sequence[Sequence[LearnedConstraint]],
+        gate: float,
     ) -> None:
         self._space, self._encoder, self._settings = space, encoder, settings
         self._limits, self._groups, self._seed = dict(limits), groups, seed
-        self._contexts = np.zeros((1, 0), np.float32) if contexts is None else contexts
+        self._contexts, self._constraints, self._gate = contexts, constraints, gate
         self._generation = 0
         self._searches: list[list[Optimizer]] = []
 
@@ -82,8 +86,8 @@ class Adversary:
             if len(ranks):
                 means = outputs[self._groups == group, : len(ranks)].mean(axis=0)
                 probability = 0.5 + 0.5 * np.tanh(0.5 * means[:, FEASIBILITY])
-                gate = settings.gate if settings.feasibility_weight > 0.0 else 0.0
-                search.tell(means[:, OBJECTIVE], np.maximum(0.0, gate - probability))
+                broken = violations(self._constraints[place], self._space, ranks)
+                search.tell(means[:, OBJECTIVE], broken + np.maximum(0.0, self._gate - probability))
         return designs, context
 
     def _filled(self, ranks: NDArray[np.integer], size: int, group: int) -> NDArray[np.integer]:

@@ -53,6 +53,8 @@ class Objective(NamedTuple):
     """Whether pushes end nowhere."""
     overestimation: float | None
     alpha_rate: float
+    infeasible_push: bool
+    """Whether any member's beta is positive: without, there is no gradient to be computed."""
     censoring: float | None
     """Width of the edge between infeasible designs that teach and those that don't."""
 
@@ -108,8 +110,9 @@ def member_losses(
         beyond = (infeasible[:, OBJECTIVE] - batch.best) / objective.censoring
         labelled = jax.lax.stop_gradient(jax.nn.sigmoid(beyond)) * labelled
     entropy = jnp.mean(jax.nn.softplus(-feasible[:, FEASIBILITY])) + jnp.mean(labelled)
-    infeasible_push = jnp.mean(push(batch.worst - infeasible[:, OBJECTIVE]))
-    adversarial_push = overestimation = jnp.zeros_like(regression)
+    adversarial_push = overestimation = infeasible_push = jnp.zeros_like(regression)
+    if objective.infeasible_push:
+        infeasible_push = jnp.mean(push(batch.worst - infeasible[:, OBJECTIVE]))
     if adversarial is not None:
         outputs = jax.vmap(network, in_axes=(0, None))(adversarial.designs, adversarial.context)
         below = predicted.mean() - outputs[:, OBJECTIVE]

@@ -56,6 +56,9 @@ class TrainingSettings:
     censoring: float | None = 0.2
     """Deviations of the log over which infeasible designs that are predicted to be better than all feasible
     ones cease to count, as no feasible one could be logged beside them; see `losses`. None: all count."""
+    constraint_chance: float | None = 1e-6
+    """Probability that chance alone gives a limit that is learned from infeasible designs; see `constraints`.
+    None: no limits are learned."""
     ranking_weight: float = 0.0
     """Weight of the loss that ranks the best designs logged before the rest."""
     near_optimal: float = 0.2
@@ -111,11 +114,13 @@ class TrainingSettings:
             "pessimism",
         ):  # fmt: skip
             _check_number(name, getattr(self, name))
-        for name in ("overestimation", "censoring"):
+        for name in ("overestimation", "censoring", "constraint_chance"):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name))
         if self.censoring == 0.0:
             _reject("censoring", self.censoring, "a positive number or None")
+        if self.constraint_chance is not None and not 0.0 < self.constraint_chance < 1.0:
+            _reject("constraint_chance", self.constraint_chance, "a number between 0 and 1 or None")
         for name in ("holdout", "gate", "near_optimal"):
             _check_number(name, getattr(self, name))
             if getattr(self, name) >= 1.0:

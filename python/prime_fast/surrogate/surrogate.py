@@ -18,6 +18,7 @@ import safetensors.numpy
 
 from prime_fast.errors import ConfigurationError, DataError
 from prime_fast.logs.writing import atomic_file
+from prime_fast.surrogate.constraints import LearnedConstraint, violations
 from prime_fast.surrogate.contexts import ContextScale
 from prime_fast.surrogate.data import Scale, check_ranks
 from prime_fast.surrogate.features import Encoder
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 Context: TypeAlias = "str | Sequence[float] | NDArray[np.float64]"
 
-FORMAT = "prime-fast-surrogate/2"
+FORMAT = "prime-fast-surrogate/3"
 BLOCK = 1024
 """Designs of a compiled call: batches are padded to it, so that there is one compilation."""
 ATTENTION_BLOCK = 128
@@ -113,6 +114,8 @@ class Surrogate:
     contexts : ndarray of shape (applications, features), float64, or None
         Their features.
     context_scale : ContextScale
+    constraints : tuple of tuple of LearnedConstraint
+        Those that the log of each application showed; they hold for no other application.
     """
 
     space: DesignSpace
@@ -127,6 +130,7 @@ class Surrogate:
     applications: tuple[str, ...] = ()
     contexts: NDArray[np.float64] | None = None
     context_scale: ContextScale = field(default_factory=ContextScale)
+    constraints: tuple[tuple[LearnedConstraint, ...], ...] = ((),)
     encoder: Encoder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,6 +157,16 @@ class Surrogate:
                 )
             return self.context_scale.standardised(self.contexts[self.applications.index(context)])
         return self.context_scale.standardised(context)
+
+    def constraints_of(self, context: Context | None = None) -> tuple[LearnedConstraint, ...]:
+        """Return what was learned for an application, given as for `predict`; nothing where it had no log."""
+        if self.contexts is None:
+            return self.constraints[0]
+        seen = self._context(context)
+        for place, features in enumerate(self.contexts):
+            if np.array_equal(self.context_scale.standardised(features), seen):
+                return self.constraints[place]
+        return ()
 
     def _probability(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
         if not self.has_gate:
@@ -186,10 +200,16 @@ class Surrogate:
         """
         outputs = self._outputs(ranks, context)
         scores = outputs[:, :, OBJECTIVE]
+        probability = self._probability(outputs)
+        for constraint in self.constraints_of(context):
+            broken = constraint.excess(self.space, ranks) > 0.0
+            # Laplace's rule of succession: of n designs beyond the bound none was feasible.
+            least = np.minimum(probability, 1.0 / (constraint.infeasible + 2.0))
+            probability = np.where(broken, least, probability)
         return Prediction(
             self.objective.original(scores.mean(axis=0)),
             scores.std(axis=0),
-            self._probability(outputs),
+            probability,
             self._metrics(outputs),
         )
 
@@ -215,17 +235,19 @@ class Surrogate:
             Logarithm of the predicted objective, in the log's unit: mean over the members, plus
             ``settings.pessimism`` deviations.
         violations : ndarray of shape (n,), float64
-            How far the probability of being feasible lies below ``settings.gate``, plus by what share a
-            learned metric exceeds its limit; 0.0 where neither is the case.
+            How far the networks' probability of being feasible lies below ``settings.gate``, plus how many
+            learned constraints are broken and by how much (see `violations`), plus by what share a learned
+            metric exceeds its limit; 0.0 where nothing is the case.
         """
         outputs = self._outputs(ranks, context)
         members = outputs[:, :, OBJECTIVE]
         scores = members.mean(axis=0) + self.settings.pessimism * members.std(axis=0)
-        violations = np.maximum(0.0, self.settings.gate - self._probability(outputs))
+        broken = violations(self.constraints_of(context), self.space, ranks)
+        broken += np.maximum(0.0, self.settings.gate - self._probability(outputs))
         learned = self._metrics(outputs)
         for name, limit in (limits or {}).items():
-            violations += np.maximum(0.0, learned[name] / limit - 1.0)
-        return scores * self.objective.deviation + self.objective.mean, violations
+            broken += np.maximum(0.0, learned[name] / limit - 1.0)
+        return scores * self.objective.deviation + self.objective.mean, broken
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the surrogate as safetensors, whole or not at all; ConfigurationError if that fails."""
@@ -238,6 +260,7 @@ class Surrogate:
             "applications": list(self.applications),
             "contexts": None if self.contexts is None else self.contexts.tolist(),
             "context_scale": asdict(self.context_scale),
+            "constraints": [[one.to_dict() for one in several] for several in self.constraints],
             "settings": self.settings.to_dict(),
             "members": _members(self.networks),
             "seed": self.seed,
@@ -282,6 +305,12 @@ class Surrogate:
                 scale.standardised(contexts)
                 if contexts.shape != (max(len(applications), 1), scale.features):
                     raise DataError(f"{len(applications)} applications have contexts of {contexts.shape}")
+            constraints = tuple(
+                tuple(LearnedConstraint.from_dict(one, space) for one in several)
+                for several in header["constraints"]
+            )
+            if len(constraints) != max(len(applications), 1):
+                raise DataError(f"it has constraints of {len(constraints)} applications")
             outputs = METRICS + len(metrics)
             members = _integer(header["members"])
             networks = _restored(Encoder.of(space), scale.features, outputs, settings, members, tensors)
@@ -298,6 +327,7 @@ class Surrogate:
                 applications=applications,
                 contexts=contexts,
                 context_scale=scale,
+                constraints=constraints,
             )
         except KeyError as error:
             raise DataError(f"{path} is not a usable surrogate: its header lacks {error}") from None

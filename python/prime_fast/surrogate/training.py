@@ -4,7 +4,9 @@ Adversarial designs are the generations of a search that minimises the network b
 
 Alpha, beta and how long to train are chosen on the log: all candidates are trained at once without the best
 fifth of each application's feasible designs, and ranked by Kendall's tau on that fifth, the mean over the
-applications. Then the ensemble is trained on the whole log.
+applications. The same networks tell which infeasible designs would be worse than the best one logged; these
+show the limits of `constraints`. Then the ensemble is trained on the whole log, without the infeasible
+designs that such a limit rejects: what is certain needs no learning, and the rest gets the attention.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from scipy import stats
 
 from prime_fast.errors import DataError, PrimeFastError
 from prime_fast.surrogate.adversary import Adversary
+from prime_fast.surrogate.constraints import LearnedConstraint, learn_constraints, violations
 from prime_fast.surrogate.contexts import ContextScale
 from prime_fast.surrogate.data import Scale, TrainingData
 from prime_fast.surrogate.features import Encoder
@@ -39,6 +42,9 @@ Record = Callable[[dict[str, Any]], None]
 SEEDS = 1 << 63
 MINIMUM_FOR_SELECTION = 50
 """With fewer feasible designs the held-out part can't rank candidates: the weakest push is taken."""
+CERTAIN = 3.0
+"""Errors of the prediction by which an infeasible design must be worse than the best one logged, for it to
+show what cannot be feasible rather than what was not logged."""
 CHUNK_SECONDS = 0.1
 """Aimed duration of a compiled call, and so the time between two questions whether to stop."""
 RECORDS = 50
@@ -222,6 +228,7 @@ class _Session:
         self.context_scale = ContextScale.fitted(raw)
         self.contexts = self.context_scale.standardised(raw)
         self.targets = targets
+        self.constraints: tuple[tuple[LearnedConstraint, ...], ...] = ((),) * self.applications
         self.rows = Rows(
             jnp.asarray(_padded(data.ranks[self.feasible].astype(np.int32))),
             jnp.asarray(_padded(data.ranks[self.infeasible].astype(np.int32))),
@@ -282,13 +289,25 @@ class _Session:
         adversary = None
         if (pairs[:, 0] > 0.0).any() or settings.overestimation is not None:
             space, seed = self.data.space, self.seed
-            adversary = Adversary(space, self.encoder, settings, self.limits, groups, seed, self.contexts)
+            gate = settings.gate if settings.feasibility_weight > 0.0 and infeasible_counts.any() else 0.0
+            adversary = Adversary(
+                space,
+                self.encoder,
+                settings,
+                self.limits,
+                groups,
+                seed,
+                contexts=self.contexts,
+                constraints=self.constraints,
+                gate=gate,
+            )
         objective = Objective(
             settings.feasibility_weight,
             settings.ranking_weight,
             settings.push == "linear",
             settings.overestimation,
             settings.alpha_rate,
+            bool((pairs[:, 1] > 0.0).any()),
             settings.censoring,
         )
         constants = StepSettings(settings.batch, settings.learning_rate, settings.weight_decay, objective)
@@ -395,7 +414,8 @@ class _Session:
                 found.append(result)
                 self.emit(event="candidate", **result)
 
-        self.train("selection", candidates, members, trained, infeasible, steps, steps, judge)
+        networks = self.train("selection", candidates, members, trained, infeasible, steps, steps, judge)
+        self._learn_constraints(networks, held)
         best = max(result["tau"] for result in found)
         # Kendall's standard error of unrelated rankings, of a mean over applications: a stronger push, or
         # less training, must win by more.
@@ -410,6 +430,47 @@ class _Session:
         )
         return {**chosen, "reason": reason}
 
+    def _learn_constraints(self, networks: Any, held: NDArray[np.integer]) -> None:
+        """Learn the limits that the log shows, and leave out what they reject; see `constraints`.
+
+        ``networks`` have not seen the ``held`` best feasible designs of each application: their error on
+        these is taken for that on the infeasible ones.
+        """
+        chance = self.settings.constraint_chance
+        if chance is None or self.settings.feasibility_weight == 0.0:
+            return
+        found, kept = [], np.ones(len(self.infeasible), np.bool_)
+        good_ends, bad_ends = np.cumsum(self.feasible_counts), np.cumsum(self.infeasible_counts)
+        for place, context in enumerate(self.contexts):
+            good = self.feasible[good_ends[place] - self.feasible_counts[place] : good_ends[place]]
+            span = slice(bad_ends[place] - self.infeasible_counts[place], bad_ends[place])
+            bad = self.infeasible[span]
+            space, best = self.data.space, good[len(good) - held[place] :]
+            ranks = self.data.ranks[np.concatenate([best, bad])]
+            outputs = padded_outputs(networks, self.encoder, ranks, context, self.settings.architecture)
+            predicted = outputs[:, :, OBJECTIVE].mean(axis=0)
+            error = np.sqrt(np.mean(np.square(predicted[: len(best)] - self.targets[best, 0])))
+            # Designs that would have been logged had they been feasible, almost surely.
+            logged = predicted[len(best) :] >= self.targets[good[-1], 0] + CERTAIN * error
+            logged |= self.settings.censoring is None
+            ranks = ranks[len(best) :]
+            constraints = learn_constraints(space, self.data.ranks[good], ranks[logged], chance)
+            kept[span] = violations(constraints, space, ranks) == 0.0
+            found.append(constraints)
+            names = self.data.applications or ("",)
+            for constraint in constraints:
+                self.emit(event="constraint", application=names[place], **constraint.to_dict())
+        self.constraints = tuple(found)
+        of_row = self.data.application_of_row
+        self.infeasible = self.infeasible[kept]
+        self.infeasible_counts = np.bincount(of_row[self.infeasible], minlength=self.applications)
+        # Of the size that the compiled step knows.
+        size = len(self.rows.infeasible)
+        self.rows = self.rows._replace(
+            infeasible=jnp.asarray(_padded(self.data.ranks[self.infeasible].astype(np.int32), size)),
+            infeasible_targets=jnp.asarray(_padded(self.targets[self.infeasible], size)),
+        )
+
 
 def _span(counts: NDArray[np.integer], used: NDArray[np.integer]) -> Span:
     """Return the first ``used`` rows of each application, of which there are ``counts``."""
@@ -421,12 +482,12 @@ def _span(counts: NDArray[np.integer], used: NDArray[np.integer]) -> Span:
     )
 
 
-def _padded(rows: NDArray[Any]) -> NDArray[Any]:
+def _padded(rows: NDArray[Any], least: int = 1024) -> NDArray[Any]:
     """Append rows up to a power of two, so that logs of like size share a compiled step.
 
     They teach nothing: they are drawn only where there are no others, and their targets are unknown.
     """
-    size = max(1024, 1 << max(len(rows) - 1, 0).bit_length())
+    size = max(least, 1 << max(len(rows) - 1, 0).bit_length())
     unknown = np.nan if np.issubdtype(rows.dtype, np.floating) else 0
     return np.concatenate([rows, np.full((size - len(rows), *rows.shape[1:]), unknown, rows.dtype)])
 
@@ -500,6 +561,7 @@ def train(
         context_scale=session.context_scale,
         applications=data.applications,
         contexts=data.contexts,
+        constraints=session.constraints,
         settings=settings,
         seed=seed,
         log_sha256=data.sha256,
