@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,10 @@ from prime_fast import parallel
 from prime_fast.benchmark import paper
 from prime_fast.benchmark.jobs import Job, RunSettings, judged, run_job
 from prime_fast.benchmark.paper import Evaluation, Selection, evaluate, plan
-from prime_fast.benchmark.paper_tables import FAILED, all_tables, run_frame, write_tables
+from prime_fast.benchmark.paper_ablations import ablation_tables
+from prime_fast.benchmark.paper_aims import aims_table
+from prime_fast.benchmark.paper_tables import all_tables, run_frame
+from prime_fast.benchmark.printed_table import FAILED, write_tables
 from prime_fast.benchmark.protocol import LogSettings, room, training_log
 from prime_fast.benchmark.runner import KIND
 from prime_fast.errors import ConfigurationError, DataError, PrimeFastError
@@ -291,6 +296,32 @@ def test_directories_of_other_inputs(tmp_path: Path) -> None:
         made_up(tmp_path)
 
 
+def test_architecture_is_part_of_what_rows_depend_on(tmp_path: Path) -> None:
+    made_up(tmp_path)
+    path = tmp_path / "manifest.json"
+    inputs = json.loads(path.read_text())["inputs"]
+    assert inputs.pop("architecture") is None
+    # Directories from before there was a choice hold each method's own.
+    change(tmp_path, "manifest.json", {"inputs": inputs})
+    made_up(tmp_path)
+    with pytest.raises(ConfigurationError, match="made with architecture None, this run has transformer"):
+        evaluate(tmp_path, ONE, RunSettings(SMALL, architecture="transformer"), run=paper_runs.made_up)
+
+
+def test_architecture_reaches_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def trained(*_arguments: Any, architecture: str | None, **_options: Any) -> None:
+        asked.append(architecture)
+        raise DataError("that is all")
+
+    monkeypatch.setattr("prime_fast.offline.run_offline", trained)
+    job = Job("offline", ("M5",), 29.0, "default", ("M5",))
+    for architecture in (None, "transformer"):
+        assert run_job((job, RunSettings(SMALL, architecture=architecture)))["error"] == "that is all"
+    assert asked == [None, "transformer"]
+
+
 def test_directories_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ConfigurationError, match=r"holds thesis\.tex, and no manifest\.json of a benchmark"):
@@ -330,6 +361,7 @@ def test_bad_settings(tmp_path: Path) -> None:
     for settings, text in (
         (RunSettings(SMALL, proposals=0), "proposals is 0"),
         (RunSettings(SMALL, "lavish"), "budget is 'lavish'"),
+        (RunSettings(SMALL, architecture="cnn"), "architecture is 'cnn'; it must be one of mlp, transformer"),
     ):
         with pytest.raises(ConfigurationError, match=text):
             evaluate(tmp_path, ONE, settings, run=paper_runs.made_up)
@@ -350,7 +382,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("tables")
     evaluation = made_up(out, Selection(seeds=2, queries=1_000))
     found = all_tables(evaluation)
-    write_tables(evaluation, found, out)
+    write_tables(out, found, run_frame(evaluation))
     return {table.name: table for table in found} | {"out": out, "evaluation": evaluation}
 
 
@@ -413,6 +445,164 @@ def test_ablation_table(tables: dict[str, Any]) -> None:
     single = by_case(tables["ablations-applications"])
     assert single["prime"]["U-Net"] == pytest.approx(1.505)
     assert single["random"]["U-Net"] == float("inf")
+
+
+def changed(evaluation: Evaluation, best: Mapping[tuple[str, str, int], float | None]) -> Evaluation:
+    """Return an evaluation with other latencies of runs at 29 mm2, by method, application and seed."""
+    rows = dict(evaluation.rows)
+    for (method, name, seed), value in best.items():
+        job = Job("offline", (name,), 29.0, method, (name,), seed)
+        rows[job] = rows[job] | {"best_of_16_us": value, "first_us": value}
+    return dataclasses.replace(evaluation, rows=rows)
+
+
+def verdicts(evaluation: Evaluation) -> dict[tuple[str, str], dict[str, Any]]:
+    *_, table = ablation_tables(evaluation)
+    return {(row["case"], row["application"]): row for row in table.frame.to_dicts()}
+
+
+def test_verdicts(tables: dict[str, Any]) -> None:
+    table = tables["ablations-verdicts"]
+    assert table.frame.height == 10 * (9 + 1)
+    rows = verdicts(tables["evaluation"])
+    assert rows["default", "M4"]["verdict"] is None
+    row = rows["prime", "M4"]
+    assert (row["best"], row["reference"], row["feasible"]) == (
+        pytest.approx(1.505),
+        pytest.approx(1.005),
+        "2/2",
+    )
+    # Two pairs on one side: p = 2 / 2^2, and no correction goes beyond 1.
+    assert (row["verdict"], row["p"], row["p_holm"]) == ("win", 0.5, 1.0)
+    row = rows["random", "geometric mean"]
+    assert (row["verdict"], row["best"], row["feasible"]) == ("win", float("inf"), "9/18")
+    assert "at least as good in 81 of 81 cases, and significantly worse in 0." in " ".join(table.notes)
+
+
+def test_failures_count_in_verdicts(tables: dict[str, Any]) -> None:
+    # `random` fails with seed 1 everywhere.
+    failed: dict[tuple[str, str, int], float | None]
+    failed = {("default", "M4", 0): None, ("default", "M4", 1): None, ("default", "M5", 1): None}
+    failed |= {("prime", "M6", 0): 90.0, ("prime", "M6", 1): 90.0}
+    found = changed(tables["evaluation"], failed)
+    rows = verdicts(found)
+    assert rows["random", "M4"]["verdict"] == "loss"
+    assert rows["random", "M5"]["verdict"] == "tie"
+    assert rows["random", "U-Net"]["verdict"] == "win"
+    assert rows["prime", "M4"]["verdict"] == rows["prime", "M5"]["verdict"] == "loss"
+    assert rows["prime", "M6"]["verdict"] == "loss"
+    assert rows["prime", "geometric mean"]["verdict"] == "loss"
+    assert rows["random", "geometric mean"]["verdict"] == "win"
+    summary = by_case(ablation_tables(found)[0])
+    assert (summary["prime"]["at_least_as_good"], summary["random"]["at_least_as_good"]) == (6, 8)
+
+
+def test_a_significant_loss(tmp_path: Path) -> None:
+    selection = Selection(8, ("ablations",), ("default", "prime"), ("M4", "M5"))
+    found = changed(made_up(tmp_path, selection), {("prime", "M4", seed): 90.0 for seed in range(8)})
+    rows = verdicts(found)
+    # Of 8 pairs all on one side p = 2 / 2^8; corrected over two applications.
+    assert rows["prime", "M4"]["p_holm"] == pytest.approx(2 / 2**7)
+    summary = by_case(ablation_tables(found)[0])
+    assert (summary["prime"]["at_least_as_good"], summary["prime"]["significantly_worse"]) == (1, 1)
+
+
+def test_aims(tables: dict[str, Any]) -> None:
+    rows = by_case(tables["aims"])
+    assert {name: row["met"] for name, row in rows.items() if row["aim"] is not None} == {
+        "best of 16": "yes",
+        "first proposal": "yes",
+        "feasible proposals, %": "yes",
+        "gain over the best logged": "yes",
+        "several at once": "yes",
+        "zero-shot, paper's": "yes",
+        "zero-shot, 8 trained": "yes",
+        # As good as with 2, not better.
+        "zero-shot, 8 over 2": "no",
+        "ablations, worst ratio": "yes",
+    }
+    # Seeds 0 and 1 of each application: 1.00 and 1.01.
+    assert rows["best of 16"]["value"] == pytest.approx(1.005)
+    assert rows["gain over the best logged"]["value"] == pytest.approx(3 / 1.005)
+    # The best of the others is `prime`.
+    assert rows["ablations, worst ratio"]["value"] == pytest.approx(1.005 / 1.505)
+    assert (rows["best of 16"]["runs"], rows["best of 16"]["cases"]) == (18, 9)
+
+
+def test_failures_count_in_aims(tables: dict[str, Any]) -> None:
+    better = {("prime", "M5", seed): 80.0 for seed in (0, 1)}
+    worse = {("default", "M4", seed): None for seed in (0, 1)}
+    rows = by_case(*aims_table(changed(tables["evaluation"], worse)))
+    assert (rows["best of 16"]["value"], rows["best of 16"]["failed"]) == (float("inf"), 2)
+    assert rows["gain over the best logged"]["value"] == 0
+    assert rows["ablations, worst ratio"]["value"] == float("inf")
+    for name in ("best of 16", "first proposal", "gain over the best logged", "ablations, worst ratio"):
+        assert rows[name]["met"] == "no"
+    rows = by_case(*aims_table(changed(tables["evaluation"], better)))
+    assert rows["ablations, worst ratio"]["value"] == pytest.approx(1.005 / 0.8)
+
+
+def test_aims_of_some_applications_are_not_met(tmp_path: Path) -> None:
+    rows = aims_table(made_up(tmp_path))[0].frame
+    assert rows["case"].to_list()[:2] == ["best of 16", "first proposal"]
+    assert rows["met"].null_count() == rows.height
+
+
+# Of a run that goes on elsewhere
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_tables_of_what_is_finished(tables: dict[str, Any], tmp_path: Path, missing: int) -> None:
+    rows = sorted((tables["out"] / "rows").iterdir())
+    kept = np.random.default_rng(missing).random(len(rows)) < (0.7, 0.3, 0.1, 0.02)[missing]
+    (tmp_path / "rows").mkdir()
+    shutil.copy(tables["out"] / "manifest.json", tmp_path)
+    for path in [path for path, keep in zip(rows, kept, strict=True) if keep or "optimum" in path.name]:
+        shutil.copy(path, tmp_path / "rows")
+    assert_printable(made_up(tmp_path, tables["evaluation"].selection, finished_only=True), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "missing", ["offline", "online", "offline-default", "offline-prime-", "-U-Net-", "-1-", "optimum-M4"]
+)
+def test_tables_without_some_rows(tables: dict[str, Any], tmp_path: Path, missing: str) -> None:
+    shutil.copytree(tables["out"], tmp_path, dirs_exist_ok=True)
+    for path in (tmp_path / "rows").glob(f"*{missing}*"):
+        path.unlink()
+    assert_printable(made_up(tmp_path, tables["evaluation"].selection, finished_only=True), tmp_path)
+
+
+def assert_printable(evaluation: Evaluation, out: Path) -> None:
+    found = all_tables(evaluation)
+    write_tables(out, found, run_frame(evaluation))
+    for table in found:
+        assert table.cells()
+    left = {p.job for p in evaluation.planned if p.job.kind == "offline"}
+    assert run_frame(evaluation).height == len(left)
+
+
+def test_tables_only(run: Run, tmp_path: Path) -> None:
+    applications = ("--app", "M4", "--app", "M5")
+    sizes = ("--pool", 20_000, "--feasible", 300, "--infeasible", 200)
+    chosen = ("--seeds", 2, "--section", "single", "--method", "default", *applications, *sizes)
+    command = ("benchmark", "paper", "--out", tmp_path / "out", *chosen, "--tables-only")
+    code, _, err = run(*command)
+    assert code == 2
+    assert "holds no manifest.json of a benchmark, so there is nothing finished" in err
+    assert not (tmp_path / "out").exists()
+    made_up(tmp_path / "out")
+    next((tmp_path / "out" / "rows").glob("offline-default-M4-29mm2-1-*")).unlink()
+    before = files(tmp_path / "out")
+    code, out, err = run(*command)
+    assert (code, err) == (0, "")
+    assert "Aims" in out
+    assert files(tmp_path / "out") == before
+    assert pl.read_csv(tmp_path / "out" / "tables" / "runs.csv").height == 3
+    for path in (tmp_path / "out" / "rows").iterdir():
+        path.unlink()
+    code, _, err = run(*command)
+    assert code == 2
+    assert "nothing of what is asked for is finished yet" in err
 
 
 def test_query_table(tables: dict[str, Any]) -> None:
@@ -543,6 +733,7 @@ def test_smoke_run(run: Run, tmp_path: Path) -> None:
         (["--method", "oracle"], "`oracle` is unknown"),
         (["--budget", "lavish"], "budget is 'lavish'"),
         (["--removed", "1.5"], "removed is 1.5"),
+        (["--surrogate", "cnn"], "architecture is 'cnn'"),
     ],
 )
 def test_bad_options(run: Run, options: list[str], text: str) -> None:

@@ -17,6 +17,7 @@ from prime_fast.benchmark.statistics import (
     interval,
     paired_p,
     probability_of_improvement,
+    statistic_of,
 )
 
 FINITE = st.floats(0.5, 4.0)
@@ -37,6 +38,23 @@ def test_failures_are_borne_up_to_a_quarter() -> None:
 
 def test_geometric_mean() -> None:
     assert geometric_mean([1, 2, 4]) == pytest.approx(2)
+
+
+def test_statistics_over_strata() -> None:
+    strata = [[1.0, 2.0, 9.0], [8.0, 8.0]]
+    assert statistic_of(strata, "medians") == pytest.approx(4)
+    assert statistic_of(strata, "interquartiles") == pytest.approx((4 * 8) ** 0.5)
+    # Each stratum counts the same, however many values it has.
+    assert statistic_of(strata, "arithmetic") == pytest.approx((4 + 8) / 2)
+    assert statistic_of(strata, "geometric") == pytest.approx((2 * 9 * 64) ** 0.2)
+    # Less than half may fail.
+    assert statistic_of([[1.0, 1.0, math.inf], [4.0, 4.0]], "medians") == pytest.approx(2)
+    assert statistic_of([[1.0, math.inf], [4.0, 4.0]], "medians") == math.inf
+
+
+def test_interval_of_a_statistic_of_ones_own() -> None:
+    found = interval([[1.0, 1.0], [2.0, 3.0]], lambda drawn, axis: np.max(drawn[1] / drawn[0], axis=axis))
+    assert found == (2.0, 3.0)
 
 
 def test_interval_resamples_within_strata() -> None:

@@ -17,7 +17,7 @@ A proposal that is infeasible for one of the applications, breaks the limit on a
 method made fewer than it was asked for. Failures are never dropped: they are part of the share of feasible
 proposals and infinite in the median. A run without a single success among its proposals has no best latency
 (null in the row); so has one whose method ended in an error about its data, which stands in the row. What
-aggregates make of these say `prime_fast.benchmark.statistics` and `prime_fast.benchmark.paper_tables`.
+aggregates make of these say `prime_fast.benchmark.statistics` and `prime_fast.benchmark.paper_summary`.
 """
 
 from __future__ import annotations
@@ -60,11 +60,14 @@ class RunSettings:
         Of training and of the search on the surrogate.
     proposals : int
         Designs that a method may propose.
+    architecture : {"mlp", "transformer"}, optional
+        Of the networks of all methods; each method's own by default.
     """
 
     log: LogSettings = field(default_factory=LogSettings)
     budget: str = "standard"
     proposals: int = 16
+    architecture: str | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,12 @@ def _offline(job: Job, settings: RunSettings) -> Row:
     start = time.perf_counter()
     try:
         result = offline.run_offline(
-            job.method, task, seed=job.seed, budget=settings.budget, proposals=settings.proposals
+            job.method,
+            task,
+            seed=job.seed,
+            budget=settings.budget,
+            architecture=settings.architecture,
+            proposals=settings.proposals,
         )
         proposed: Row = {
             "designs": space.indices(result.designs).tolist(),

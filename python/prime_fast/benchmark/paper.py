@@ -26,6 +26,7 @@ import dataclasses
 import hashlib
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ import numpy as np
 from prime_fast.benchmark.jobs import COMBINE, Job, Row, RunSettings, run_job
 from prime_fast.benchmark.online import ONLINE_METHODS
 from prime_fast.benchmark.protocol import LogSettings
-from prime_fast.benchmark.runner import RunnerDirectory
+from prime_fast.benchmark.runner import MANIFEST, RunnerDirectory
 from prime_fast.errors import ConfigurationError
 from prime_fast.methods import METHODS
 from prime_fast.simulator import Simulator
@@ -41,12 +42,12 @@ from prime_fast.workload import prime_application_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from prime_fast.benchmark.comparison import Progress
 
 SECTIONS = ("single", "several", "zero-shot", "edge-tpu", "ablations", "queries")
 BUDGETS = ("quick", "standard", "thorough")
+ARCHITECTURES = ("mlp", "transformer")
 AREA_MM2 = 29.0
 EDGE_TPU_MM2 = 27.0
 TRAINING_COUNTS = (2, 4, 6)
@@ -117,6 +118,11 @@ PUBLISHED_SINGLE = {
 }
 
 
+def reference_of(methods: Sequence[str]) -> str:
+    """Return the method that is held against the aims, and that others are compared with."""
+    return "default" if "default" in methods else methods[0]
+
+
 @dataclass(frozen=True)
 class Selection:
     """What of the evaluation is run.
@@ -180,7 +186,7 @@ class Selection:
     def methods_of(self, section: str) -> tuple[str, ...]:
         """Return the offline methods of a section."""
         if section == "queries":
-            return self.methods[:1] if self.methods and "default" not in self.methods else ("default",)
+            return (reference_of(self.methods or ("default",)),)
         if section == "ablations":
             return self.methods or tuple(METHODS)
         return self.methods or ("default", "prime")
@@ -237,7 +243,7 @@ def _section(selection: Selection, section: str, seed: int) -> Iterator[Planned]
         others = len(chosen) - 1
         for count in [*(count for count in TRAINING_COUNTS if count < others), others]:
             # That more applications help, one method shows.
-            for method in methods if count == others else methods[:1]:
+            for method in methods if count == others else [reference_of(methods)]:
                 for case in _left_out(selection.applications, count, seed):
                     yield Planned(section, f"{count} trained", case, _offline(case, method, seed))
 
@@ -268,8 +274,9 @@ class Evaluation:
     selection : Selection
     settings : RunSettings
     planned : list of Planned
+        What is finished.
     rows : dict of Job to row
-        Those of the jobs of `planned` and of their optima.
+        Those of the jobs of `planned` and of their optima, and maybe others.
     """
 
     selection: Selection
@@ -298,6 +305,7 @@ def evaluate(
     threads: int | None = None,
     ray: str | None = None,
     progress: Progress | None = None,
+    finished_only: bool = False,
     run: Callable[[tuple[Job, RunSettings]], Row] = run_job,
 ) -> Evaluation:
     """Run what is missing of a selection in a directory.
@@ -312,6 +320,8 @@ def evaluate(
         As for `prime_fast.parallel.for_each`.
     progress : callable, optional
         Called with stage, jobs done and jobs in all.
+    finished_only : bool
+        Run nothing: return what an earlier run, or one that goes on elsewhere, has finished.
     run : callable
         What runs a job.
 
@@ -325,6 +335,12 @@ def evaluate(
         raise ConfigurationError(f"proposals is {settings.proposals}; it must be at least 1")
     if settings.budget not in BUDGETS:
         raise ConfigurationError(f"budget is {settings.budget!r}; it must be one of {', '.join(BUDGETS)}")
+    if settings.architecture not in (None, *ARCHITECTURES):
+        raise ConfigurationError(
+            f"architecture is {settings.architecture!r}; it must be one of {', '.join(ARCHITECTURES)}"
+        )
+    if finished_only and not (Path(out) / MANIFEST).is_file():
+        raise ConfigurationError(f"{out}: holds no {MANIFEST} of a benchmark, so there is nothing finished")
     planned = plan(selection)
     if not planned:
         raise ConfigurationError(
@@ -346,9 +362,16 @@ def evaluate(
     }
     directory = RunnerDirectory(out, inputs, {name: list(values) for name, values in chosen.items()})
     jobs = [optimum_of(planned.job) for planned in planned] + [planned.job for planned in planned]
-    rows = directory.complete(
-        jobs, settings, run, workers=workers, threads=threads, ray=ray, progress=progress
-    )
+    if finished_only:
+        rows = directory.finished(list(dict.fromkeys(jobs)))
+        # What has no yardstick yet can't be judged.
+        planned = [p for p in planned if p.job in rows and optimum_of(p.job) in rows]
+        if not planned:
+            raise ConfigurationError(f"{out}: nothing of what is asked for is finished yet")
+    else:
+        rows = directory.complete(
+            jobs, settings, run, workers=workers, threads=threads, ray=ray, progress=progress
+        )
     return Evaluation(selection, settings, planned, rows)
 
 

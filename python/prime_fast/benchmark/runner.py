@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from prime_fast import _core, parallel
 from prime_fast.errors import ConfigurationError, DataError
@@ -22,11 +22,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from prime_fast.benchmark.comparison import Progress
-    from prime_fast.benchmark.jobs import Job, Row, RunSettings
+    from prime_fast.benchmark.jobs import Row
 
 MANIFEST = "manifest.json"
 KIND = "prime-fast benchmark paper"
 FORMAT = 1
+
+
+class Job(Protocol):
+    """What a directory asks of a job, which is hashable besides."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the job as what JSON can hold."""
+
+    @property
+    def key(self) -> str:
+        """A name for files, another for every other job."""
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+Settings = TypeVar("Settings")
 
 
 class RunnerDirectory:
@@ -118,26 +133,31 @@ class RunnerDirectory:
         with atomic_file(self.rows / f"{job.key}.json") as file:
             file.write(json.dumps({"job": job.as_dict(), "row": row}, indent=1, allow_nan=False).encode())
 
+    def finished(self, jobs: Sequence[AnyJob]) -> dict[AnyJob, Row]:
+        """Return the rows of those jobs that are finished."""
+        return {job: row for job in jobs if (row := self.load(job)) is not None}
+
     def complete(
         self,
-        jobs: Sequence[Job],
-        settings: RunSettings,
-        run: Callable[[tuple[Job, RunSettings]], Row],
+        jobs: Sequence[AnyJob],
+        settings: Settings,
+        run: Callable[[tuple[AnyJob, Settings]], Row],
         *,
         workers: int = 1,
         threads: int | None = None,
         ray: str | None = None,
         progress: Progress | None = None,
-    ) -> dict[Job, Row]:
+    ) -> dict[AnyJob, Row]:
         """Run what is missing of some jobs; return the rows of all.
 
         Parameters
         ----------
         jobs : sequence of Job
             In the order in which they are started.
-        settings : RunSettings
+        settings : object
+            Given to every job beside it.
         run : callable
-            `run_job`; of a module that workers can import.
+            Returns the row of a job; of a module that workers can import.
         workers, threads, ray
             As for `prime_fast.parallel.for_each`.
         progress : callable, optional
@@ -149,7 +169,7 @@ class RunnerDirectory:
             At Ctrl-C, within a second or so; rows that were finished are kept.
         """
         jobs = list(dict.fromkeys(jobs))
-        rows = {job: row for job in jobs if (row := self.load(job)) is not None}
+        rows = self.finished(jobs)
         missing = [job for job in jobs if job not in rows]
         if progress is not None:
             progress("jobs", len(rows), len(jobs))

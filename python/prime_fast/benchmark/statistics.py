@@ -8,13 +8,14 @@ which are then what it cuts away, and is infinite beyond.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
@@ -42,17 +43,38 @@ def _geometric(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
         return np.asarray(np.exp(np.mean(np.log(values), axis=axis)))
 
 
+def statistic_of(strata: Sequence[ArrayLike], name: str) -> float:
+    """Return one of `STATISTICS` of some strata."""
+    return float(STATISTICS[name]([np.asarray(stratum, np.float64) for stratum in strata], -1))
+
+
 #: Means of values along an axis.
 MEANS: dict[str, Callable[[NDArray[np.float64], int], NDArray[np.float64]]] = {
     "interquartile": lambda values, axis: np.asarray(stats.trim_mean(values, 0.25, axis=axis)),
     "geometric": _geometric,
 }
 
+Statistic: TypeAlias = Callable[[Sequence[NDArray[np.float64]], int], NDArray[np.float64]]
+"""Of strata, whose runs lie along an axis."""
+#: Means of all values together; the mean of the strata's means; geometric means of their interquartile means
+#: and of their medians, which are infinite where half of one failed.
+STATISTICS: dict[str, Statistic] = {
+    "interquartile": lambda strata, axis: MEANS["interquartile"](np.concatenate(strata, axis=axis), axis),
+    "geometric": lambda strata, axis: MEANS["geometric"](np.concatenate(strata, axis=axis), axis),
+    "arithmetic": lambda strata, axis: np.mean([np.mean(stratum, axis=axis) for stratum in strata], axis=0),
+    "interquartiles": lambda strata, axis: _geometric(
+        np.array([MEANS["interquartile"](stratum, axis) for stratum in strata]), 0
+    ),
+    "medians": lambda strata, axis: _geometric(
+        np.array([np.median(stratum, axis=axis) for stratum in strata]), 0
+    ),
+}
+
 
 def interval(
-    strata: Sequence[ArrayLike], mean: Literal["interquartile", "geometric"] = "interquartile", seed: int = 0
+    strata: Sequence[ArrayLike], statistic: str | Statistic = "interquartile", seed: int = 0
 ) -> tuple[float, float] | None:
-    """Return the stratified bootstrap interval of 95% of a mean of all values together.
+    """Return the stratified bootstrap interval of 95% of a statistic of all strata together.
 
     Each of 2,000 resamples draws every stratum anew from itself, with replacement
     (`scipy.stats.bootstrap`); the interval lies between the 2.5% and the 97.5% quantile, each a value that
@@ -61,7 +83,8 @@ def interval(
     Parameters
     ----------
     strata : sequence of array_like of shape (n,), float
-    mean : {"interquartile", "geometric"}
+    statistic : str or callable
+        One of `STATISTICS` or another such function.
     seed : int
 
     Returns
@@ -72,10 +95,11 @@ def interval(
     samples = [np.asarray(stratum, np.float64) for stratum in strata]
     if not samples or min(map(len, samples)) < 2:
         return None
+    computed = STATISTICS[statistic] if isinstance(statistic, str) else statistic
     with np.errstate(invalid="ignore"):  # SciPy's standard error of what is infinite
         resampled = stats.bootstrap(
             samples,
-            lambda *drawn, axis: MEANS[mean](np.concatenate(drawn, axis=axis), axis),
+            lambda *drawn, axis: computed(drawn, axis),
             vectorized=True,
             n_resamples=RESAMPLES,
             method="percentile",

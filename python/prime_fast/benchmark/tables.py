@@ -27,26 +27,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from prime_fast import offline
-from prime_fast.benchmark.paper_tables import Table, markdown
+from prime_fast.benchmark.printed_table import Table, write_tables
 from prime_fast.benchmark.runner import RunnerDirectory
 from prime_fast.benchmark.statistics import interquartile_mean, interval
 from prime_fast.benchmark.tables_data import MeasuredTable, read_tables
 from prime_fast.errors import ConfigurationError, DataError, NoFeasibleDesignError
-from prime_fast.logs.writing import atomic_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from prime_fast.benchmark.comparison import Progress
+    from prime_fast.benchmark.jobs import Row
     from prime_fast.space import Ranks
 
-Row: TypeAlias = dict[str, Any]
 BUDGETS = (1, 16, 128)
 """Proposals that are judged: the first so many of one run."""
 FIGURES = (
@@ -167,20 +166,7 @@ class TablesResult:
 
     def write(self, out: Path) -> Path:
         """Write ``runs.csv``, and each table as Markdown, CSV and JSON; return their directory."""
-        directory = out / "tables"
-        try:
-            directory.mkdir(exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"{directory}: can't be made: {error.strerror or error}") from None
-        texts = {"runs.csv": self.runs.write_csv()}
-        for table in self.tables:
-            texts[f"{table.name}.md"] = markdown(table)
-            texts[f"{table.name}.csv"] = table.frame.write_csv()
-            texts[f"{table.name}.json"] = table.frame.write_json()
-        for name, text in texts.items():
-            with atomic_file(directory / name) as file:
-                file.write(text.encode())
-        return directory
+        return write_tables(out, self.tables, self.runs)
 
 
 def draw_log(table: MeasuredTable, seed: int, settings: TablesSettings) -> offline.LoggedDesigns:
@@ -371,8 +357,7 @@ def compare_tables(
     folders = tuple(str(Path(folder).resolve()) for folder in data)
     tables = read_tables(folders)
     jobs = jobs_of(tables, methods, seeds, names=names, zero_shot=zero_shot)
-    # Its types name the jobs of the other evaluation; it asks no more of a job than `key` and `as_dict`.
-    directory: Any = RunnerDirectory(
+    directory = RunnerDirectory(
         out,
         {"benchmark": "tables", **dataclasses.asdict(settings)},
         {

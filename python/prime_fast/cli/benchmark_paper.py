@@ -11,7 +11,7 @@ import click
 from prime_fast.cli.options import progress_bar
 
 if TYPE_CHECKING:
-    from prime_fast.benchmark.paper_tables import Table
+    from prime_fast.benchmark.printed_table import Table
 
 
 @click.command("paper")
@@ -50,6 +50,12 @@ if TYPE_CHECKING:
     help="Online method; repeat for more. All but random by default.",
 )
 @click.option("--budget", metavar="NAME", help="quick, standard or thorough.  [default: standard]")
+@click.option(
+    "--surrogate",
+    "architecture",
+    metavar="NAME",
+    help="mlp or transformer, for all methods; each method's own by default.",
+)
 @click.option("--proposals", type=int, help="Designs that a method may propose.  [default: 16]")
 @click.option("--queries", type=int, help="Queries of an online search.  [default: 10000]")
 @click.option(
@@ -71,6 +77,12 @@ if TYPE_CHECKING:
     help="Ray cluster to use instead: HOST:PORT, or auto for that of this machine.",
 )
 @click.option(
+    "--tables-only",
+    "finished_only",
+    is_flag=True,
+    help="Run nothing; tables of what is finished, be it under way elsewhere.",
+)
+@click.option(
     "--quick", is_flag=True, help="A smoke run: other defaults, of one application, seed and method."
 )
 def paper(
@@ -79,6 +91,7 @@ def paper(
     threads: int | None,
     ray: str | None,
     *,
+    finished_only: bool,
     quick: bool,
     **options: Any,
 ) -> None:
@@ -94,7 +107,8 @@ def paper(
     from prime_fast.benchmark.jobs import RunSettings
     from prime_fast.benchmark.paper import Selection, evaluate
     from prime_fast.benchmark.paper import quick as smoke_run
-    from prime_fast.benchmark.paper_tables import all_tables, write_tables
+    from prime_fast.benchmark.paper_tables import all_tables, run_frame
+    from prime_fast.benchmark.printed_table import write_tables
 
     selection, settings = smoke_run() if quick else (Selection(), RunSettings())
     given = {name: value for name, value in options.items() if value not in (None, ())}
@@ -108,13 +122,20 @@ def paper(
     try:
         with progress_bar(quiet=False) as progress:
             evaluation = evaluate(
-                out, selection, settings, workers=workers, threads=threads, ray=ray, progress=progress
+                out,
+                selection,
+                settings,
+                workers=workers,
+                threads=threads,
+                ray=ray,
+                progress=progress,
+                finished_only=finished_only,
             )
     except KeyboardInterrupt:
         click.echo(f"What is finished is in {out}; the same command goes on from there.", err=True)
         raise
     tables = all_tables(evaluation)
-    directory = write_tables(evaluation, tables, out)
+    directory = write_tables(out, tables, run_frame(evaluation))
     print_tables(tables)
     click.echo(f"Tables: {directory}")
 
