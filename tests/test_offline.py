@@ -177,6 +177,30 @@ def test_candidates_are_all_that_is_proposed() -> None:
         run_offline("default", task("a", candidates=candidates, limits={"area_mm2": 1.0}), budget="quick")
 
 
+@pytest.mark.parametrize("name", ["default", "trees"])
+def test_what_the_log_tells_is_not_proposed_while_there_is_more(name: str) -> None:
+    options: dict[str, Any] = {"seed": 1, "budget": "quick", "proposals": 6}
+    log = logged("a")
+    good, bad = log.ranks[log.feasible], log.ranks[~log.feasible]
+    unlogged = EVERY[~np.isin(SPACE.indices(EVERY), SPACE.indices(log.ranks))]
+    for offered, proposed in ((4, unlogged[:4]), (10, unlogged[:10])):
+        candidates = np.concatenate([good[:30], bad[:10], unlogged[:offered]])
+        designs = run_offline(name, task("a", candidates=candidates), **options).designs
+        first = SPACE.indices(designs[: min(offered, 6)])
+        assert np.isin(first, SPACE.indices(proposed)).all()
+        assert len(designs) == 6
+    # Of two applications a design is known where both logs have it, or where one says that it fails.
+    other = dataclasses.replace(
+        log, ranks=good, objective=log.objective[log.feasible], feasible=np.ones(len(good), bool)
+    )
+    half = dataclasses.replace(
+        other, ranks=other.ranks[::2], objective=other.objective[::2], feasible=other.feasible[::2]
+    )
+    both = OfflineTask(SPACE, {"a": log, "b": half}, contexts=CONTEXTS, candidates=good)
+    designs = run_offline(name, both, **options).designs
+    assert not np.isin(SPACE.indices(designs), SPACE.indices(half.ranks)).any()
+
+
 def test_proposals_keep_their_distance_where_there_is_room() -> None:
     designs = np.array([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 2], [0, 0, 2, 2], [0, 0, 0, 3]], np.uint8)
     np.testing.assert_array_equal(offline.distinct_rows(designs, 3), [0, 2, 3])

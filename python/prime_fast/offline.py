@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ SEARCH_EVALUATIONS: Mapping[str, int] = {"quick": 30_000, "standard": 100_000, "
 SEARCH_BATCH = 4096
 CANDIDATES = 4096
 """The best designs of a search, among which proposals are chosen."""
+KNOWN = 1e6
+"""Violation of a design that the log knows: to propose it would tell nothing new."""
 
 
 class SurrogateModel(Protocol):
@@ -193,7 +196,7 @@ class OfflineResult:
     ----------
     designs : ndarray of shape (k, parameters), integer
         Distinct and within the limits that the space computes, the first one first proposed; fewer than asked
-        for where there are no more.
+        for where there are no more. What is learned proposes no logged design while there are others.
     predicted : ndarray of shape (k,), float64
         The combined objective; NaN where the method predicts none.
     feasible_probability : ndarray of shape (k,), float64
@@ -404,10 +407,12 @@ def _searched(
 ) -> tuple[Ranks, bool, float]:
     """Return the designs that the surrogate prefers, whether Ctrl-C came, and the search's own time."""
     contexts = [task.context(name) for name in task.applications]
+    known = _known(task)
 
     def score(designs: Ranks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         scored = [surrogate.search_score(designs, context, task.learned_limits) for context in contexts]
         violations = np.sum([violation for _, violation in scored], axis=0)
+        violations += KNOWN * np.isin(task.space.indices(designs), known)
         return combined(task, np.stack([score for score, _ in scored])), violations
 
     if task.candidates is not None:
@@ -431,8 +436,19 @@ def _searched(
     return designs, found.stopped_by == "interrupt", found.seconds - found.scoring_seconds
 
 
+def _known(task: OfflineTask) -> NDArray[np.uint64]:
+    """Return indices of the designs that the logs tell all of: bad for one target, or logged for each."""
+    logs = [task.logs[name] for name in task.applications if name in task.logs]
+    indices = [task.space.indices(np.ascontiguousarray(log.ranks, task.space.rank_dtype)) for log in logs]
+    failed = [index[~log.feasible] for index, log in zip(indices, logs, strict=True)]
+    everywhere: Any = []
+    if len(logs) == len(task.applications):
+        everywhere = functools.reduce(np.intersect1d, indices)
+    return np.unique(np.concatenate([np.asarray(everywhere, np.uint64), *failed]))
+
+
 def _chosen(designs: Ranks, violations: NDArray[np.float64], proposals: int) -> Ranks:
-    """Return proposals among designs, the best first; one that violates something only where others lack."""
+    """Return proposals among designs, the best first; one that is known or bad only where others lack."""
     designs = designs[: max(proposals, int((violations <= 0.0).sum()))]
     return designs[distinct_rows(designs, proposals)]
 
