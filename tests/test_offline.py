@@ -261,6 +261,15 @@ def test_a_worst_ratio_without_a_reference_is_refused() -> None:
         run_offline("default", given, budget="quick")
 
 
+def test_prime_trains_as_long_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for architecture in ("mlp", "transformer"):
+        settings = METHODS["prime"].settings("standard", architecture)
+        assert (settings.steps, settings.selection_steps) == (2000, 1000)
+    assert "2,000 steps" in str(methods.__doc__)
+    assert METHODS["default"].settings("standard").steps == TrainingSettings().steps
+
+
 def test_unknown_methods_budgets_and_counts_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="did you mean prime"):
         run_offline("primr", task("a"))
@@ -301,5 +310,6 @@ def test_prime_differs_from_the_default_as_documented() -> None:
     assert prime.architecture == "transformer"
     assert (prime.push, prime.censoring, prime.feasibility_weight, prime.members) == ("linear", None, 0.0, 1)
     assert prime.adversarial_period == 1
+    assert (METHODS["default-no-constraints"].settings("quick").constraint_chance) is None
     assert METHODS["prime-no-adversarial"].settings("standard").alphas == (0.0,)
     assert methods.METHODS["prime-no-infeasible"].settings("standard").betas == (0.0,)

@@ -5,11 +5,12 @@ pushes without an end on infeasible designs (beta) and on adversarial ones (alph
 generation a training step and starts afresh every so many; alpha, beta and checkpoint by Kendall's tau on the
 best fifth of the log; firefly as the search, while training and after it; the context by a product. Where it
 can't be followed or isn't told: targets are standardised logarithms instead of raw runtimes; a learning rate
-of 1e-3 along a cosine instead of 1e-4, for 2,000 steps instead of many more; the grids of alpha and beta.
+of 1e-3 along a cosine instead of 1e-4, for 2,000 steps (of the standard budget) instead of many more; the
+grids of alpha and beta.
 
-`default` differs by an ensemble, numeric inputs beside one-hot ones in an MLP that costs a tenth, a head that
-learns what is feasible and gates the search, and pushes that end where a design is predicted no better than
-the log.
+`default` differs by an ensemble, numeric inputs beside one-hot ones in an MLP that costs a tenth, a network
+that learns what is feasible and gates the search, limits learned from infeasible designs, and pushes that end
+where a design is predicted no better than the log. `default-no-...` lack one of these parts.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ class Method:
         The search that minimises the surrogate.
     architecture : {"mlp", "transformer"}
         The network's, unless another is asked for.
+    effort : int
+        Multiple of the budget's steps for which it trains; 0 for as many as the budget has for the
+        architecture, which are fewer for a transformer.
     """
 
     title: str
@@ -53,12 +57,18 @@ class Method:
     infeasible: bool = True
     search: str = "genetic"
     architecture: Literal["mlp", "transformer"] = "mlp"
+    effort: int = 0
 
     def settings(self, budget: str, architecture: str | None = None) -> TrainingSettings:
         """Return the settings of the network it trains; ConfigurationError if an argument is unknown."""
         from prime_fast.surrogate import TrainingSettings
 
         settings = TrainingSettings.preset(budget, architecture or self.architecture)
+        if self.effort:
+            # Of an MLP's budget: what a transformer costs is its own affair.
+            mlp = TrainingSettings.preset(budget)
+            steps, selection_steps = self.effort * mlp.steps, self.effort * mlp.selection_steps
+            settings = dataclasses.replace(settings, steps=steps, selection_steps=selection_steps)
         return dataclasses.replace(settings, **self.changes)
 
 
@@ -75,6 +85,7 @@ _PRIME: dict[str, Any] = {
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
 }
+_PUBLISHED: dict[str, Any] = {"search": "firefly", "architecture": "transformer", "effort": 2}
 _PLAIN: dict[str, Any] = {"alphas": (0.0,), "betas": (0.0,), "feasibility_weight": 0.0}
 _COMS: dict[str, Any] = {
     **_PLAIN,
@@ -88,19 +99,27 @@ _COMS: dict[str, Any] = {
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "default": Method("ensemble with a feasibility head, as the benchmark shows to be best"),
-        "prime": Method("PRIME as published", changes=_PRIME, search="firefly", architecture="transformer"),
+        "default-no-constraints": Method(
+            "the default without limits learned from infeasible designs", changes={"constraint_chance": None}
+        ),
+        "default-no-censoring": Method(
+            "the default learning from all infeasible designs", changes={"censoring": None}
+        ),
+        "default-no-gate": Method(
+            "the default without learning what is feasible", changes={"feasibility_weight": 0.0}
+        ),
+        "default-no-ensemble": Method("the default with one network", changes={"members": 1}),
+        "prime": Method("PRIME as published", changes=_PRIME, **_PUBLISHED),
         "prime-no-adversarial": Method(
             "PRIME without adversarial designs",
             changes={**_PRIME, "alphas": (0.0,)},
-            search="firefly",
-            architecture="transformer",
+            **_PUBLISHED,
         ),
         "prime-no-infeasible": Method(
             "PRIME without infeasible designs",
             changes={**_PRIME, "betas": (0.0,)},
             infeasible=False,
-            search="firefly",
-            architecture="transformer",
+            **_PUBLISHED,
         ),
         "coms": Method("conservative objective models", changes=_COMS, infeasible=False),
         "ensemble": Method("plain regression by an ensemble", changes=_PLAIN, infeasible=False),

@@ -407,12 +407,15 @@ def _searched(
 ) -> tuple[Ranks, bool, float]:
     """Return the designs that the surrogate prefers, whether Ctrl-C came, and the search's own time."""
     contexts = [task.context(name) for name in task.applications]
-    known = _known(task)
+    known = _known(task, infeasible=method.infeasible)
 
     def score(designs: Ranks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         scored = [surrogate.search_score(designs, context, task.learned_limits) for context in contexts]
         violations = np.sum([violation for _, violation in scored], axis=0)
-        violations += KNOWN * np.isin(task.space.indices(designs), known)
+        indices = task.space.indices(designs)
+        # By bisection: `isin` would sort a large log for every batch.
+        places = np.minimum(np.searchsorted(known, indices), len(known) - 1)
+        violations += KNOWN * (known[places] == indices) if len(known) else 0.0
         return combined(task, np.stack([score for score, _ in scored])), violations
 
     if task.candidates is not None:
@@ -436,14 +439,18 @@ def _searched(
     return designs, found.stopped_by == "interrupt", found.seconds - found.scoring_seconds
 
 
-def _known(task: OfflineTask) -> NDArray[np.uint64]:
-    """Return indices of the designs that the logs tell all of: bad for one target, or logged for each."""
+def _known(task: OfflineTask, *, infeasible: bool) -> NDArray[np.uint64]:
+    """Return indices of the designs that the logs tell all of: logged for each target, or bad for one.
+
+    A method that sees no infeasible designs doesn't know the latter.
+    """
     logs = [task.logs[name] for name in task.applications if name in task.logs]
     indices = [task.space.indices(np.ascontiguousarray(log.ranks, task.space.rank_dtype)) for log in logs]
-    failed = [index[~log.feasible] for index, log in zip(indices, logs, strict=True)]
+    failed = [index[~log.feasible & infeasible] for index, log in zip(indices, logs, strict=True)]
+    seen = [index[log.feasible | infeasible] for index, log in zip(indices, logs, strict=True)]
     everywhere: Any = []
     if len(logs) == len(task.applications):
-        everywhere = functools.reduce(np.intersect1d, indices)
+        everywhere = functools.reduce(np.intersect1d, seen)
     return np.unique(np.concatenate([np.asarray(everywhere, np.uint64), *failed]))
 
 

@@ -63,8 +63,9 @@ from prime_fast.cli.options import Assignment, progress_bar
     default="default",
     show_default=True,
     metavar="NAME",
-    help="prime for the published recipe; prime-no-adversarial, prime-no-infeasible, coms, ensemble, "
-    "regression, trees, random, best-logged to compare.",
+    help="prime for the published recipe; to compare prime-no-adversarial, prime-no-infeasible, "
+    "default-no-constraints, -censoring, -gate, -ensemble, coms, ensemble, regression, trees, random, "
+    "best-logged.",
 )
 @click.option(
     "--combine",
