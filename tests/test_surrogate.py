@@ -361,9 +361,10 @@ def test_a_log_that_teaches_nothing_is_refused(
         change(logged())
 
 
-def test_divergence_is_told_with_its_step() -> None:
-    with pytest.raises(DataError, match=r"diverged at step \d+ of the fit"):
-        train(logged(), replace(TINY, learning_rate=1e30, steps=200), seed=0)
+@pytest.mark.parametrize("changes", [{}, {"alphas": (0.1,), "adversarial_period": 1}])
+def test_divergence_is_told_with_its_step(changes: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"diverged at step \d+ of the (fit|selection)"):
+        train(logged(), replace(TINY, learning_rate=1e30, steps=200, **changes), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -372,6 +373,7 @@ def test_divergence_is_told_with_its_step() -> None:
         ("architecture", "tree"), ("width", 0), ("depth", 10**9), ("members", 1.5), ("steps", True),
         ("learning_rate", 0.0), ("learning_rate", float("inf")), ("alphas", (float("nan"),)), ("alphas", ()),
         ("betas", (-0.1,)), ("betas", [0.1]), ("holdout", 1.0), ("gate", float("nan")), ("heads", 3),
+        ("constraint_chance", 0.0), ("constraint_chance", 1.0), ("constraint_chance", float("nan")),
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused(name: str, value: Any) -> None:

@@ -161,6 +161,28 @@ def test_each_application_has_its_own_and_an_unlogged_one_has_none() -> None:
     assert surrogate.constraints_of([1.5, 1.5]) == ()
 
 
+def test_those_of_the_only_application_logged_hold_for_no_other() -> None:
+    log = a_log()
+    alone = TrainingData(
+        SPACE, log.ranks, log.objective, log.feasible, applications=("one",), contexts=np.array([[2.0, 1.0]])
+    )
+    surrogate = train(alone, replace(TINY, steps=20), 0)
+    assert (
+        surrogate.constraints_of() == surrogate.constraints_of("one") == surrogate.constraints_of([2.0, 1.0])
+    )
+    assert surrogate.constraints_of("one") != ()
+    assert surrogate.constraints_of([50.0, -3.0]) == ()
+
+
+def test_a_metric_without_a_logarithm_elsewhere_counts_as_broken() -> None:
+    space = DesignSpace.from_toml(
+        'name = "s"\n[[parameter]]\nname = "a"\nvalues = [1, 2, 3, 4]\n'
+        '[[metric]]\nname = "m"\nexpression = "a - 2"\n'
+    )
+    limit = LearnedConstraint("m", (), True, 1.0, 10)
+    assert violations([limit], space, np.array([[0], [1], [2], [3]])).tolist() == [51.0, 51.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("changes", [{"constraint_chance": None}, {"feasibility_weight": 0.0}])
 def test_none_are_learned_where_none_are_wanted(changes: dict[str, Any]) -> None:
     assert train(a_log(), replace(TINY, steps=20, selection_steps=20, **changes), 0).constraints == ((),)
@@ -194,6 +216,9 @@ def test_they_are_saved_and_read_back(trained: Surrogate, tmp_path: Path) -> Non
         {"exponents": [0, 0, 0, 0, 1, 0], "quantity": "offset"},
         {"bound": 0.0},
         {"bound": float("nan")},
+        {"infeasible": -2},
+        {"exponents": [1, 7, 0, 0, 0, 0]},
+        {"exponents": [0, 0, 0, 0, 0, 0], "quantity": ""},
     ],
 )
 def test_one_that_does_not_fit_the_space_is_refused(changes: dict[str, Any]) -> None:

@@ -125,12 +125,14 @@ def _terms(architecture: Any) -> tuple[Any, Any]:
         worst: float = 3.0,
         push: str = "hinge",
         contexts: Any = contexts,
+        application: Any = application,
+        attacked: int = 0,
     ) -> Any:
         worsts = jnp.full(32, worst)
         rows = (good, contexts, application, targets, near, bad, contexts, targets, worsts, -worsts)
         objective = Objective(1.0, 1.0, push == "linear", None, 0.0, True, None)
         one = jnp.asarray(1.0)
-        designs = Adversarial(adversarial, contexts[0])
+        designs = Adversarial(adversarial, contexts[0], jnp.asarray(attacked))
         return member_losses(network, one, one, designs, Batch(*rows, jnp.asarray(True)), objective)[1][0]
 
     return network, terms
@@ -155,6 +157,22 @@ def test_a_push_ends_at_its_bound() -> None:
     bounded = terms(network, adversarial=dear, worst=-100.0)
     assert bounded[TERMS.index("adversarial")] == 0.0
     assert bounded[TERMS.index("infeasible")] == 0.0
+
+
+def test_adversarial_designs_are_pushed_towards_their_own_application() -> None:
+    _, terms = _terms("mlp")
+    place = TERMS.index("adversarial")
+
+    class Told(eqx.Module):
+        """A network that predicts the first feature of the context."""
+
+        def __call__(self, _: Any, context: Any) -> Any:
+            return jnp.stack([context[0], jnp.zeros(()), jnp.zeros(())])
+
+    # Adversarial designs have the first row's context: -1; logged ones of application 1 have a mean of 3.
+    contexts = jnp.stack([jnp.where(jnp.arange(32) % 2 == 0, -1.0, 3.0), jnp.zeros(32)], axis=1)
+    own, other, absent = (terms(Told(), contexts=contexts, attacked=which)[place] for which in (0, 1, 7))
+    assert (own, other, absent) == (0.0, 4.0, 0.0)
 
 
 def test_a_linear_push_has_no_bound() -> None:
@@ -259,7 +277,8 @@ def test_what_is_fast_is_not_held_to_be_infeasible_because_nothing_fast_was_logg
     log = TrainingData(PRIME, ranks[kept], np.where(good, cost, np.nan)[kept], good[kept])
     lost = ranks[good & (cost < np.quantile(cost, 0.1))]
     never = ranks[~good & (cost < np.quantile(cost, 0.1))]
-    plain, censored = (train(log, replace(TINY, steps=400, censoring=width), seed=0) for width in (None, 0.2))
+    settings = replace(TINY, steps=400, constraint_chance=None)
+    plain, censored = (train(log, replace(settings, censoring=width), seed=0) for width in (None, 0.2))
     assert plain.predict(lost).feasible_probability.mean() < 0.75
     assert censored.predict(lost).feasible_probability.mean() > 0.9
     assert censored.predict(never).feasible_probability.mean() < 0.2

@@ -52,8 +52,8 @@ class Adversary:
 
     def next_generation(
         self, networks: Any
-    ) -> tuple[Int[Array, "members n parameters"], Float[Array, " features"]]:
-        """Return the next generation of each member's group, and the context of its application."""
+    ) -> tuple[Int[Array, "members n parameters"], Float[Array, " features"], Int[Array, ""]]:
+        """Return the next generation of each member's group, and the context and number of its application."""
         from prime_fast.search import Optimizer
 
         settings = self._settings
@@ -88,7 +88,7 @@ class Adversary:
                 probability = 0.5 + 0.5 * np.tanh(0.5 * means[:, FEASIBILITY])
                 broken = violations(self._constraints[place], self._space, ranks)
                 search.tell(means[:, OBJECTIVE], broken + np.maximum(0.0, self._gate - probability))
-        return designs, context
+        return designs, context, jnp.asarray(place, jnp.int32)
 
     def _filled(self, ranks: NDArray[np.integer], size: int, group: int) -> NDArray[np.integer]:
         """Return ``size`` designs: those asked, repeated where a small space has no more that are new."""

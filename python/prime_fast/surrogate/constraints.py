@@ -37,6 +37,10 @@ INFEASIBLE = 20_000
 """Infeasible designs by which bounds are chosen, at most."""
 CHUNK = 256
 """Products looked at together."""
+ROWS = 65_536
+"""Feasible designs looked at together."""
+FARTHEST = 50.0
+"""Largest logarithm by which a bound counts as broken."""
 TOLERANCE = 1e-9
 """Of logarithms: equal products of parameters may differ in their last bits."""
 
@@ -56,7 +60,7 @@ class LearnedConstraint:
     bound : float
         In the unit of the metric or the parameters.
     infeasible : int
-        Infeasible designs logged that it was first to reject.
+        Infeasible designs logged that it was first to reject; of more than `INFEASIBLE` an estimate.
     """
 
     quantity: str
@@ -73,6 +77,8 @@ class LearnedConstraint:
         """Return by what factor each design breaks the bound, as a logarithm: 0.0 where it keeps it."""
         beyond = _logarithms(space, ranks, [(self.quantity, self.exponents)])[:, 0] - math.log(self.bound)
         beyond = -beyond if self.at_least else beyond
+        # A metric that has no logarithm here had one on all designs logged: it is beyond them.
+        beyond = np.minimum(np.where(np.isnan(beyond), FARTHEST, beyond), FARTHEST)
         return np.where(beyond > TOLERANCE, beyond, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,14 +90,19 @@ class LearnedConstraint:
         """Return the constraint of ``to_dict``; DataError if it does not fit the space."""
         exponents = tuple(int(exponent) for exponent in values["exponents"])
         quantity, bound = str(values["quantity"]), float(values["bound"])
-        known = _name(space, exponents) if exponents else quantity
-        usable = quantity in space.metric_names or len(exponents) == len(space.names)
-        if not usable or known != quantity or not (math.isfinite(bound) and bound > 0.0):
+        usable = quantity in space.metric_names
+        if exponents:
+            usable = (
+                len(exponents) == len(space.names) and any(exponents) and {-1, 0, 1}.issuperset(exponents)
+            )
+        infeasible = int(values["infeasible"])
+        usable = usable and math.isfinite(bound) and bound > 0.0 and infeasible >= 1
+        if not usable or quantity != (_name(space, exponents) if exponents else quantity):
             raise DataError(f"its learned constraint {dict(values)} does not fit the space")
         sizes = [_sizes(space, place) for place, exponent in enumerate(exponents) if exponent]
         if any(size is None for size in sizes):
             raise DataError(f"its learned constraint on {quantity} needs parameters of positive numbers")
-        return cls(quantity, exponents, values["at_least"] is True, bound, int(values["infeasible"]))
+        return cls(quantity, exponents, values["at_least"] is True, bound, infeasible)
 
 
 def violations(
@@ -136,8 +147,8 @@ def learn_constraints(
     # Metrics and short products come first, so that of equals the first is the simplest.
     least = max(1.0, math.log(chance / max(1, len(rejected))) / math.log1p(-share))
     left, found = np.ones(len(infeasible), np.bool_), []
+    counts = rejected.sum(axis=1)
     while len(rejected):
-        counts = rejected[:, left].sum(axis=1)
         place = int(counts.argmax())
         if counts[place] < least:
             break
@@ -146,7 +157,9 @@ def learn_constraints(
         # Well within the tolerance, and 100 rather than 100.00000000000004.
         bound = float(f"{math.exp(bounds[place]):.12g}")
         found.append(LearnedConstraint(quantity, exponents, not upper, bound, int(counts[place]) * stride))
-        left &= ~rejected[place]
+        now = left & rejected[place]
+        left &= ~now
+        counts -= rejected[:, now].sum(axis=1)
     return tuple(found)
 
 
@@ -161,17 +174,21 @@ def _rejected(
     blocks = [[kind] for kind in kinds if not kind[1]]
     products = kinds[len(blocks) :]
     blocks += [list(products[start : start + CHUNK]) for start in range(0, len(products), CHUNK)]
-    tables, bounds = [], []
+    rejected = np.zeros((2 * len(kinds), len(infeasible)), np.bool_)
+    bounds = np.zeros(2 * len(kinds))
+    start = 0
     for block in blocks:
-        good, bad = (_logarithms(space, ranks, block) for ranks in (feasible, infeasible))
-        low, high = good.min(axis=0), good.max(axis=0)
-        tables.append(
-            np.stack([bad < low - TOLERANCE, bad > high + TOLERANCE], axis=-1).reshape(len(bad), -1)
-        )
-        bounds.append(np.stack([low, high], axis=-1).ravel())
-    if not tables:
-        return np.zeros((0, len(infeasible)), np.bool_), np.zeros(0)
-    return np.ascontiguousarray(np.concatenate(tables, axis=1).T), np.concatenate(bounds)
+        rows = range(0, len(feasible), ROWS)
+        parts = [_logarithms(space, feasible[row : row + ROWS], block) for row in rows]
+        low = np.min([part.min(axis=0) for part in parts], axis=0)
+        high = np.max([part.max(axis=0) for part in parts], axis=0)
+        bad = _logarithms(space, infeasible, block).T
+        places = slice(start, start + 2 * len(block))
+        bounds[places] = np.stack([low, high], axis=-1).ravel()
+        beyond = np.stack([bad < low[:, None] - TOLERANCE, bad > high[:, None] + TOLERANCE], axis=1)
+        rejected[places] = beyond.reshape(2 * len(block), -1)
+        start += 2 * len(block)
+    return rejected, bounds
 
 
 def _metrics(space: DesignSpace, *designs: NDArray[np.integer]) -> list[tuple[str, tuple[int, ...]]]:

@@ -76,7 +76,7 @@ class TrainingData:
     DataError
         If shapes disagree, a rank lies outside its parameter's values, an objective is not positive and
         finite, fewer than `MINIMUM_FEASIBLE` designs of an application are feasible, they all have one
-        objective, or a metric is infinite somewhere or unknown on all of them; or if a context is missing,
+        objective, or a metric is unknown on all of them or infinite somewhere; or if a context is missing,
         not finite or of another length.
     """
 
@@ -111,7 +111,8 @@ class TrainingData:
             )
         for place, name in enumerate(self.applications or ("",)):
             where = f" of {name}" if name else ""
-            values = self.objective[self.feasible & (self.application_of_row == place)]
+            rows = self.feasible & (self.application_of_row == place)
+            values = self.objective[rows]
             if len(values) < MINIMUM_FEASIBLE:
                 raise DataError(
                     f"the log has {len(values)} feasible designs{where}; training needs at least "
@@ -122,9 +123,15 @@ class TrainingData:
                     f"all {len(values)} feasible designs{where} have the objective {values[0]}: it shows "
                     "nothing to learn"
                 )
+            for metric, known in self.metrics.items():
+                if np.isnan(known[rows]).all():
+                    raise DataError(f"metric {metric!r} is unknown on every feasible design{where}")
         for name, metric in self.metrics.items():
-            if np.isinf(metric).any() or not np.isfinite(metric[self.feasible]).any():
-                raise DataError(f"metric {name!r} is infinite somewhere or unknown on every feasible design")
+            if np.isinf(metric).any():
+                row = int(np.flatnonzero(np.isinf(metric))[0])
+                raise DataError(
+                    f"row {row}: metric {name!r} is {metric[row]}; it must be finite, or NaN where unknown"
+                )
 
     def _check_contexts(self) -> None:
         count = len(self.applications)

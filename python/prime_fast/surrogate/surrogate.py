@@ -18,7 +18,7 @@ import safetensors.numpy
 
 from prime_fast.errors import ConfigurationError, DataError
 from prime_fast.logs.writing import atomic_file
-from prime_fast.surrogate.constraints import LearnedConstraint, violations
+from prime_fast.surrogate.constraints import PRODUCTS, LearnedConstraint, violations
 from prime_fast.surrogate.contexts import ContextScale
 from prime_fast.surrogate.data import Scale, check_ranks
 from prime_fast.surrogate.features import Encoder
@@ -48,7 +48,8 @@ class Prediction(NamedTuple):
     deviation: NDArray[np.float64]
     """Shape (n,): standard deviation over the members of the standardised logarithm of the objective."""
     feasible_probability: NDArray[np.float64]
-    """Shape (n,); 1.0 where the log had no infeasible designs to learn from."""
+    """Shape (n,). Where a learned constraint is broken at most that of Laplace's rule of succession; else 1.0
+    if the log had no infeasible designs to learn from, or constraints explain them all."""
     metrics: dict[str, NDArray[np.float64]]
     """Learned metrics by name, each of shape (n,), in the log's unit."""
 
@@ -102,7 +103,7 @@ class Surrogate:
     metrics : mapping of name to Scale
         The learned metrics, in the order of the networks' outputs.
     has_gate : bool
-        Whether it learned what is feasible.
+        Whether networks learned what is feasible, beside the constraints.
     settings : TrainingSettings
     seed : int
     log_sha256 : str
@@ -160,12 +161,15 @@ class Surrogate:
 
     def constraints_of(self, context: Context | None = None) -> tuple[LearnedConstraint, ...]:
         """Return what was learned for an application, given as for `predict`; nothing where it had no log."""
-        if self.contexts is None:
+        if self.contexts is None or context is None:
             return self.constraints[0]
-        seen = self._context(context)
-        for place, features in enumerate(self.contexts):
-            if np.array_equal(self.context_scale.standardised(features), seen):
-                return self.constraints[place]
+        if isinstance(context, str):
+            self._context(context)
+            return self.constraints[self.applications.index(context)]
+        # The features themselves: standardised ones of an application unlike all logged may be equal.
+        for features, constraints in zip(self.contexts, self.constraints, strict=True):
+            if np.array_equal(features, np.asarray(context, np.float64)):
+                return constraints
         return ()
 
     def _probability(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -242,6 +246,11 @@ class Surrogate:
         outputs = self._outputs(ranks, context)
         members = outputs[:, :, OBJECTIVE]
         scores = members.mean(axis=0) + self.settings.pessimism * members.std(axis=0)
+        if unknown := [name for name in limits or () if name not in self.metrics]:
+            raise ConfigurationError(
+                f"limit {unknown[0]}: the surrogate learned no such metric; "
+                f"it knows {', '.join(self.metrics) or 'none'}"
+            )
         broken = violations(self.constraints_of(context), self.space, ranks)
         broken += np.maximum(0.0, self.settings.gate - self._probability(outputs))
         learned = self._metrics(outputs)
@@ -309,7 +318,7 @@ class Surrogate:
                 tuple(LearnedConstraint.from_dict(one, space) for one in several)
                 for several in header["constraints"]
             )
-            if len(constraints) != max(len(applications), 1):
+            if len(constraints) != max(len(applications), 1) or max(map(len, constraints)) > 2 * PRODUCTS:
                 raise DataError(f"it has constraints of {len(constraints)} applications")
             outputs = METRICS + len(metrics)
             members = _integer(header["members"])

@@ -131,7 +131,7 @@ def advance(
     state: State,
     rows: Rows,
     terms: Terms,
-    pool: tuple[Int[Array, "members n parameters"], Float[Array, " features"]] | None,
+    pool: tuple[Int[Array, "members n parameters"], Float[Array, " features"], Int[Array, ""]] | None,
     key: PRNGKeyArray,
     start: Int[Array, ""],
     count: Int[Array, ""],
@@ -142,7 +142,7 @@ def advance(
     optimiser = _optimiser(settings.weight_decay)
     schedule = optax.cosine_decay_schedule(settings.learning_rate, decay_steps=1)
     params, static = eqx.partition(state.networks, eqx.is_inexact_array)
-    adversarial = None if pool is None else Adversarial(encoder(pool[0]), pool[1])
+    adversarial = None if pool is None else Adversarial(encoder(pool[0]), *pool[1:])
 
     def loss(
         member: Any,
@@ -154,7 +154,7 @@ def advance(
         network = eqx.combine(member, static)
         return member_losses(network, alpha, beta, adversarial, batch, settings.objective)
 
-    designs = None if adversarial is None else Adversarial(0, None)  # type: ignore[arg-type]
+    designs = None if adversarial is None else Adversarial(0, None, None)  # type: ignore[arg-type]
     gradients = jax.vmap(jax.grad(loss, has_aux=True), in_axes=(0, 0, 0, designs, None))
 
     def step(number: Int[Array, ""], carry: State) -> State:
@@ -326,7 +326,12 @@ class _Session:
             began = time.perf_counter()
             first, length_now = jnp.asarray(step, jnp.int32), jnp.asarray(count, jnp.int32)
             state = advance(state, self.rows, terms, pool, key, first, length_now, self.encoder, constants)
-            state.diverged.block_until_ready()
+            # At once: a search must not be told of what is not finite.
+            if (diverged := int(state.diverged)) >= 0:
+                raise DataError(
+                    f"training diverged at step {diverged} of the {phase}: the loss is not finite; "
+                    f"lower the learning rate (now {settings.learning_rate}), alpha or beta"
+                )
             # Where a chunk ends changes nothing in the result, so its length may follow the clock.
             seconds = time.perf_counter() - began
             length = max(1, min(2 * length, int(count * CHUNK_SECONDS / max(seconds, 1e-6))))
@@ -351,12 +356,6 @@ class _Session:
         groups: NDArray[np.intp],
         candidates: list[tuple[float, float]],
     ) -> None:
-        diverged = int(state.diverged)
-        if diverged >= 0:
-            raise DataError(
-                f"training diverged at step {diverged} of the {phase}: the loss is not finite; "
-                f"lower the learning rate (now {self.settings.learning_rate}), alpha or beta"
-            )
         means = np.asarray(state.losses, np.float64) / count
         for number, (alpha, beta) in enumerate(candidates):
             losses = dict(zip(TERMS, means[groups == number].mean(axis=0).tolist(), strict=True))
@@ -372,7 +371,8 @@ class _Session:
         candidates = settings.candidates
         held = (self.feasible_counts * settings.holdout).astype(np.int64)
         choice: dict[str, Any] = {"alpha": candidates[0][0], "beta": candidates[0][1], "share": 1.0}
-        if len(candidates) == 1 and settings.checkpoints == 1:
+        wanted = settings.constraint_chance is not None and settings.feasibility_weight > 0.0
+        if len(candidates) == 1 and settings.checkpoints == 1 and not (wanted and len(self.infeasible)):
             return {**choice, "reason": "there was only one candidate"}
         if self.feasible_counts.min() < MINIMUM_FOR_SELECTION or held.min() < 2:
             few = f"{held.min()} of {self.feasible_counts.min()} feasible designs are too few to hold out"
@@ -415,7 +415,10 @@ class _Session:
                 self.emit(event="candidate", **result)
 
         networks = self.train("selection", candidates, members, trained, infeasible, steps, steps, judge)
-        self._learn_constraints(networks, held)
+        # What was pushed on infeasible designs is no witness of how good they would be.
+        pushed = np.array([beta for _, beta in candidates])[np.arange(members) % len(candidates)]
+        witnesses = np.flatnonzero(pushed == pushed.min())
+        self._learn_constraints(networks, witnesses, held)
         best = max(result["tau"] for result in found)
         # Kendall's standard error of unrelated rankings, of a mean over applications: a stronger push, or
         # less training, must win by more.
@@ -430,11 +433,13 @@ class _Session:
         )
         return {**chosen, "reason": reason}
 
-    def _learn_constraints(self, networks: Any, held: NDArray[np.integer]) -> None:
+    def _learn_constraints(
+        self, networks: Any, witnesses: NDArray[np.integer], held: NDArray[np.integer]
+    ) -> None:
         """Learn the limits that the log shows, and leave out what they reject; see `constraints`.
 
-        ``networks`` have not seen the ``held`` best feasible designs of each application: their error on
-        these is taken for that on the infeasible ones.
+        The networks have not seen the ``held`` best feasible designs of each application: the error on these
+        of the ``witnesses`` among them is taken for that on the infeasible ones.
         """
         chance = self.settings.constraint_chance
         if chance is None or self.settings.feasibility_weight == 0.0:
@@ -448,7 +453,7 @@ class _Session:
             space, best = self.data.space, good[len(good) - held[place] :]
             ranks = self.data.ranks[np.concatenate([best, bad])]
             outputs = padded_outputs(networks, self.encoder, ranks, context, self.settings.architecture)
-            predicted = outputs[:, :, OBJECTIVE].mean(axis=0)
+            predicted = outputs[witnesses, :, OBJECTIVE].mean(axis=0)
             error = np.sqrt(np.mean(np.square(predicted[: len(best)] - self.targets[best, 0])))
             # Designs that would have been logged had they been feasible, almost surely.
             logged = predicted[len(best) :] >= self.targets[good[-1], 0] + CERTAIN * error
@@ -527,9 +532,11 @@ def train(
     Returns
     -------
     Surrogate
-        With no infeasible design in the log, or no weight on feasibility, it predicts a probability of 1.0
-        and has no gate. With fewer than `MINIMUM_FOR_SELECTION` feasible designs of an application the
-        weakest push is taken without a selection; `selection` says so.
+        With no infeasible design in the log beyond what learned constraints explain, or no weight on
+        feasibility, it has no gate: what keeps the constraints has a probability of 1.0. With fewer than
+        `MINIMUM_FOR_SELECTION` feasible designs of an application the weakest push is taken without a
+        selection, and no constraints are learned, as there are no networks that would tell which infeasible
+        designs are bad ones; `selection` says so.
 
     Raises
     ------

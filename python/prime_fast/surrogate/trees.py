@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from prime_fast.space import DesignSpace
     from prime_fast.surrogate.data import TrainingData
+    from prime_fast.surrogate.training import Record
 
 PARAMETERS: Mapping[str, Any] = MappingProxyType(
     {
@@ -44,7 +45,11 @@ ROUNDS = (100, 300, 1000)
 HOLDOUT = 0.2
 """Share of the feasible designs, the best ones, that the choice is made on, as for networks."""
 GATE = 0.5
-"""Probability of being feasible below which the search counts a design as infeasible, as for networks."""
+"""Probability of being feasible below which the search counts a design as infeasible: it is the likelier then.
+
+Trees see the log as it is, so that theirs is the probability among designs as logged. Networks see as many
+infeasible designs as feasible ones, and have a gate of their own (`TrainingSettings.gate`).
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +155,7 @@ class Trees:
         return np.concatenate([ranks.astype(np.float64), repeated], axis=1)
 
 
-def train_trees(data: TrainingData, seed: int = 0) -> Trees:
+def train_trees(data: TrainingData, seed: int = 0, record: Record | None = None) -> Trees:
     """Fit trees to the log of one application or of several.
 
     Leaves and number of trees are those that rank the best fifth of each application's feasible designs
@@ -162,6 +167,9 @@ def train_trees(data: TrainingData, seed: int = 0) -> Trees:
         Contexts become further inputs.
     seed : int
         The same seed gives the same trees.
+    record : callable, optional
+        Called with each choice and its tau (``event`` is ``"candidate"``), then with the one made
+        (``"selected"``).
 
     Raises
     ------
@@ -178,6 +186,10 @@ def train_trees(data: TrainingData, seed: int = 0) -> Trees:
     # Of equal ones the smaller.
     chosen = max(tried, key=lambda choice: (choice["tau"], -choice["rounds"], -choice["leaves"]))
     leaves, rounds = int(chosen["leaves"]), int(chosen["rounds"])
+    if record is not None:
+        for choice in tried:
+            record({"event": "candidate", **choice})
+        record({"event": "selected", **chosen})
     regressor = fit("regression", inputs[good], targets, leaves, rounds)
     classifier = None
     if not good.all():
