@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,17 @@ import pytest
 
 from prime_fast import ConfigurationError, DataError, NoFeasibleDesignError, offline
 from prime_fast.benchmark import tables
-from prime_fast.benchmark.tables import TableJob, TablesSettings, draw_log, jobs_of, judge, run_table_job
+from prime_fast.benchmark.tables import (
+    TableJob,
+    TablesSettings,
+    compare_tables,
+    draw_log,
+    jobs_of,
+    judge,
+    run_table_job,
+)
 from prime_fast.benchmark.tables_data import GPU_FEATURES, GPUS, MeasuredTable, read_tables
+from prime_fast.benchmark.tables_summary import FIGURES, against, aims_of
 
 Run = Callable[..., tuple[int, str, str]]
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -304,6 +314,85 @@ def test_methods_see_the_log_alone(folder: Path, toy: MeasuredTable, monkeypatch
     assert (failed["error"], failed["best_of_128"], failed["best_logged"] > 0) == ("nothing found", 0.0, True)
 
 
+def test_devices_that_nothing_is_known_of_are_told_before_the_start(run: Run, tmp_path: Path) -> None:
+    folder = kernel_folder(tmp_path / "data", ("RTX_Titan", "Voodoo2"))
+    arguments = ("benchmark", "tables", "--data", folder, "--out", "out", "--method", "random", "--seeds", 1)
+    # Zero-shot to the one that is known needs the other's features.
+    code, out, err = run(*arguments, "--table", "toy__RTX_Titan")
+    assert (code, out) == (3, "")
+    assert "nothing is known of the device 'Voodoo2'; known: A100" in err
+    assert "leave out what is zero-shot (--no-zero-shot)" in err
+    assert not (tmp_path / "out").exists()
+    assert run(*arguments, "--no-zero-shot")[0] == 0
+
+
+def test_missing_packages_are_told_before_the_start(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(ConfigurationError, match="`trees` needs lightgbm: pip install"):
+        compare_tables([folder], tmp_path / "out", methods=["random", "trees"])
+    assert not (tmp_path / "out").exists()
+
+
+def runs_of(scores: dict[str, list[list[float]]]) -> pl.DataFrame:
+    """Return runs of methods on tables a, b, ... of own logs, one score for all figures."""
+    rows = [
+        {"collection": "Kernel Tuner", "table": "abcde"[place], "zero_shot": False, "method": method}
+        | {"seed": seed, "error": None, "seconds": 1.0, **dict.fromkeys(FIGURES, score)}
+        for method, tables_ in scores.items()
+        for place, seeds in enumerate(tables_)
+        for seed, score in enumerate(seeds)
+    ]
+    return pl.DataFrame(rows, schema_overrides={"error": pl.String})
+
+
+def known_as(*names: str) -> Any:
+    return {name: SimpleNamespace(name=name, collection="Kernel Tuner", whole=True) for name in names}
+
+
+def test_aims_of_measured_tables() -> None:
+    ten = [[0.9] * 5 + [1.0] * 5, [0.8] * 10]
+    runs = runs_of({"random": [[0.1] * 10] * 2, "default": ten})
+    (table,) = aims_of(known_as("a", "b"), runs)
+    assert "default" in table.title
+    (sixteen, most) = table.frame.to_dicts()
+    assert (sixteen["value"], most["value"]) == pytest.approx((0.875, 0.875))
+    assert (sixteen["met"], most["met"], sixteen["runs"], sixteen["tables"]) == ("yes", "no", 20, 2)
+    assert 0.85 < sixteen["low"] < 0.875 < sixteen["high"] < 0.9
+    # A table that was not run, or nine seeds of one: nothing is met.
+    for known, some in (
+        (known_as("a", "b", "c"), runs),
+        (known_as("a", "b"), runs_of({"default": [ten[0], ten[1][:9]]})),
+    ):
+        assert aims_of(known, some)[0].frame["met"].null_count() == 2
+    assert aims_of(known_as("a"), runs.with_columns(zero_shot=True)) == []
+
+
+def test_methods_against_the_default_one() -> None:
+    generator = np.random.default_rng(0)
+    ours = generator.uniform(0.5, 1.0, (5, 4))
+    runs = runs_of(
+        {
+            "random": (generator.uniform(0.4, 0.6, (5, 4)) * ours).tolist(),
+            "default": ours.tolist(),
+            "trees": ours.tolist(),
+            "coms": np.zeros((5, 4)).tolist(),
+        }
+    )
+    # In whatever order runs are finished.
+    (table,) = against(runs.sample(fraction=1.0, shuffle=True, seed=1), "against", "Kernel Tuner")
+    rows = {row["method"]: row for row in table.frame.to_dicts()}
+    assert set(rows) == {"random", "trees", "coms"}
+    assert rows["coms"]["probability"] == 1.0
+    assert (rows["trees"]["p_holm"], rows["trees"]["p_tables_holm"]) == (1.0, 1.0)
+    # 20 pairs, 5 tables, all on one side; three methods are tested.
+    assert rows["random"]["p"] == pytest.approx(2 / 2**20)
+    assert rows["random"]["p_tables"] == 2 / 2**5
+    assert rows["random"]["p_tables_holm"] == 3 * 2 / 2**5
+    assert against(runs.filter(method="trees"), "against", "Kernel Tuner") == []
+
+
 def test_trees_learn_from_tables(folder: Path) -> None:
     pytest.importorskip("lightgbm", reason="the extra `baselines` is not installed")
     work = (TablesSettings(feasible=40, budget="quick"), (str(folder),))
@@ -366,6 +455,14 @@ def test_command_writes_tables_and_takes_up_where_it_stopped(run: Run, folder: P
 
     code, _, err = run(*arguments[:-1], 30, *chosen, "--seeds", 2)
     assert (code, "feasible 20, this run has 30" in err) == (2, True)
+    # It says what it is of; one from before it did is known by its inputs.
+    manifest = json.loads((directory / "manifest.json").read_text())
+    assert manifest["kind"] == "prime-fast benchmark tables"
+    code, _, err = run("benchmark", "paper", "--quick", "--out", "out")
+    assert (code, "is that of `prime-fast benchmark tables`, not of" in err) == (2, True)
+    (directory / "manifest.json").write_text(json.dumps(manifest | {"kind": "prime-fast benchmark paper"}))
+    assert run(*arguments, *chosen, "--seeds", 2, "--table", "toy__RTX_Titan")[0] == 0
+    assert json.loads((directory / "manifest.json").read_text())["kind"] == manifest["kind"]
 
 
 @pytest.mark.parametrize(

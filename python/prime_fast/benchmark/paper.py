@@ -12,7 +12,7 @@ Sections
 ``edge-tpu``
     Applications one by one within the 27 mm2 of the Edge TPU V1.
 ``ablations``
-    All methods, applications one by one, 29 mm2.
+    All methods, applications one by one, 29 mm2; `random` draws within the limit too.
 ``queries``
     How many queries online search needs to match the proposals.
 
@@ -26,15 +26,22 @@ import dataclasses
 import hashlib
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prime_fast.benchmark.jobs import COMBINE, Job, Row, RunSettings, run_job
+from prime_fast.benchmark.jobs import (
+    COMBINE,
+    Job,
+    Row,
+    RunSettings,
+    check_packages,
+    method_settings,
+    run_job,
+)
 from prime_fast.benchmark.online import ONLINE_METHODS
 from prime_fast.benchmark.protocol import LogSettings
-from prime_fast.benchmark.runner import MANIFEST, RunnerDirectory
+from prime_fast.benchmark.runner import METHOD_SETTINGS, RunnerDirectory
 from prime_fast.errors import ConfigurationError
 from prime_fast.methods import METHODS
 from prime_fast.simulator import Simulator
@@ -42,6 +49,7 @@ from prime_fast.workload import prime_application_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from prime_fast.benchmark.comparison import Progress
 
@@ -178,10 +186,6 @@ class Selection:
         for name in ("seeds", "queries", "slow_queries"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.queries < len(self.applications):
-            raise ConfigurationError(
-                f"queries is {self.queries}; a design for all applications costs {len(self.applications)}"
-            )
 
     def methods_of(self, section: str) -> tuple[str, ...]:
         """Return the offline methods of a section."""
@@ -321,14 +325,16 @@ def evaluate(
     progress : callable, optional
         Called with stage, jobs done and jobs in all.
     finished_only : bool
-        Run nothing: return what an earlier run, or one that goes on elsewhere, has finished.
+        Run and write nothing: return what an earlier run of the same settings, or one that goes on
+        elsewhere, has finished of the selection, which may be smaller or larger than its own.
     run : callable
         What runs a job.
 
     Raises
     ------
     ConfigurationError, DataError
-        If the directory holds something else or is damaged, or a setting is out of range.
+        If the directory holds something else or is damaged, a setting is out of range, or a package is
+        missing that a method needs.
     """
     selection, settings = selection or Selection(), settings or RunSettings()
     if settings.proposals < 1:
@@ -339,20 +345,32 @@ def evaluate(
         raise ConfigurationError(
             f"architecture is {settings.architecture!r}; it must be one of {', '.join(ARCHITECTURES)}"
         )
-    if finished_only and not (Path(out) / MANIFEST).is_file():
-        raise ConfigurationError(f"{out}: holds no {MANIFEST} of a benchmark, so there is nothing finished")
     planned = plan(selection)
     if not planned:
         raise ConfigurationError(
             f"nothing to run: {', '.join(selection.sections)} needs more applications than "
             f"{', '.join(selection.applications)}"
         )
+    for job in (planned.job for planned in planned if planned.job.kind == "online"):
+        if job.queries < len(job.targets):
+            name = "queries" if job.queries == selection.queries else "slow_queries"
+            raise ConfigurationError(
+                f"{name} is {job.queries}; a design for {', '.join(job.targets)} costs {len(job.targets)}"
+            )
+    # A stand-in needs nothing, and a cluster's nodes have packages of their own.
+    if run is run_job and ray is None and not finished_only:
+        check_packages(planned.job.method for planned in planned)
     inputs: dict[str, Any] = {
         "simulator": simulator_digest(),
         "objective of several": f"{COMBINE} mean",
         **dataclasses.asdict(settings),
         "queries": selection.queries,
         "slow_queries": selection.slow_queries,
+        METHOD_SETTINGS: method_settings(
+            sorted({planned.job.method for planned in planned if planned.job.kind == "offline"}),
+            settings.budget,
+            settings.architecture,
+        ),
     }
     chosen = {
         "sections": selection.sections,
@@ -360,7 +378,9 @@ def evaluate(
         "applications": selection.applications,
         "seeds": list(range(selection.seeds)),
     }
-    directory = RunnerDirectory(out, inputs, {name: list(values) for name, values in chosen.items()})
+    directory = RunnerDirectory(
+        out, inputs, {name: list(values) for name, values in chosen.items()}, read_only=finished_only
+    )
     jobs = [optimum_of(planned.job) for planned in planned] + [planned.job for planned in planned]
     if finished_only:
         rows = directory.finished(list(dict.fromkeys(jobs)))

@@ -1,13 +1,17 @@
 """The ablations: all methods beside the default one.
 
-Methods are compared on the runs of the same application and seed, hence the same log; where a row is missing,
-so is its pair. In the table of methods ``p_holm`` is of Wilcoxon's test over all of these pairs,
-``p_applications_holm`` of that over the applications' interquartile means, which doesn't count the seeds of
-an application as independent of each other; both are corrected over the methods.
+All figures are of the applications and seeds, hence logs, that every method has a run of; other runs are left
+out. In the table of methods ``p_applications_holm`` is of Wilcoxon's test over the applications'
+interquartile means, which doesn't count the seeds of an application as independent of each other, as
+``p_holm``, of the test over all runs, does; both are corrected over the methods.
+
+``relative_with_fallback`` is the ratio to ``prime`` of ``best_with_fallback``, the geometric mean over runs
+in which one without a feasible proposal counts as the best logged design. All else keeps it infinite.
 
 Application by application the default method wins where its interquartile mean is less than the other's,
 where both are infinite if fewer of its runs failed. ``p_holm`` is of the test over seeds there, corrected
-over the applications of a method. The row "geometric mean" is over applications, infinite where one is.
+over all methods and applications. The row "geometric mean" is over applications, infinite where one is; its
+test is that of the table of methods, over the applications' interquartile means.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from prime_fast.benchmark.paper_summary import (
 )
 from prime_fast.benchmark.printed_table import Table
 from prime_fast.benchmark.statistics import (
+    geometric_mean,
     holm,
     interquartile_mean,
     interval,
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 
     from prime_fast.benchmark.jobs import Row
     from prime_fast.benchmark.paper import Evaluation
-    from prime_fast.benchmark.paper_summary import Strata
+    from prime_fast.benchmark.paper_summary import Run, Strata
 
 Values: TypeAlias = list[float]
 #: How much worse than PRIME the paper's ablations are, geometric mean.
@@ -53,25 +58,37 @@ SIGNIFICANT = 0.05
 
 
 def ablation_strata(evaluation: Evaluation) -> dict[str, Strata]:
-    """Return the runs of all methods, that which the others are compared with first."""
+    """Return the runs of the cases and seeds that all methods have, the one compared with first.
+
+    Empty where there are none. All methods have the same cases, in these the same seeds in the same order.
+    """
     methods = methods_of(evaluation, SECTION, SECTION)
-    first = [reference_of(methods)] if methods else []
+    if not methods:
+        return {}
+    strata = {
+        method: runs_of(evaluation, SECTION, method, SECTION)
+        for method in dict.fromkeys([reference_of(methods), *methods])
+    }
+    common = set.intersection(
+        *({(key, run.planned.job.seed) for key in found for run in found[key]} for found in strata.values())
+    )
+    if not common:
+        return {}
     return {
-        method: runs_of(evaluation, SECTION, method, SECTION) for method in dict.fromkeys([*first, *methods])
+        method: {
+            key: kept
+            for key, runs in found.items()
+            if (kept := [run for run in runs if (key, run.planned.job.seed) in common])
+        }
+        for method, found in strata.items()
     }
 
 
 def paired(strata: Sequence[Strata]) -> dict[str, list[Values]]:
-    """Return the best of 16 over the optimum by application: of each method, on the seeds that all ran."""
-    found = {}
-    for key in strata[0]:
-        by_seed = [
-            {run.planned.job.seed: run.ratio("best_of_16_us") for run in some.get(key, [])} for some in strata
-        ]
-        seeds = [seed for seed in by_seed[0] if all(seed in others for others in by_seed)]
-        if seeds:
-            found[key[0]] = [[values[seed] for seed in seeds] for values in by_seed]
-    return found
+    """Return the best of 16 over the optimum by application, of each method, by seed."""
+    return {
+        key[0]: [[run.ratio("best_of_16_us") for run in some[key]] for some in strata] for key in strata[0]
+    }
 
 
 def ablation_tables(evaluation: Evaluation) -> list[Table]:
@@ -87,8 +104,7 @@ def ablation_tables(evaluation: Evaluation) -> list[Table]:
         row["interquartile"] = summary(strata[method].values(), geometric=False)["best"]
         pairs = list(paired([strata[reference], strata[method]]).values())
         ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
-        middles = [[interquartile_mean(values) for values in side] for side in (ours, theirs)]
-        tested = method != reference and bool(pairs)
+        tested = method != reference
         here = [found for found in verdicts if found["case"] == method and found["application"] != MEAN]
         row |= {
             "applications": len(pairs),
@@ -96,15 +112,18 @@ def ablation_tables(evaluation: Evaluation) -> list[Table]:
             "significantly_worse": sum(_significant_loss(found) for found in here),
             "probability": probability_of_improvement(ours, theirs) if tested else None,
             "p": paired_p(np.concatenate(ours), np.concatenate(theirs)) if tested else None,
-            "p_applications": paired_p(*middles) if tested else None,
+            "p_applications": _p_of_applications(ours, theirs) if tested else None,
             "paper_relative": PUBLISHED_ABLATIONS.get(method),
+            "best_with_fallback": geometric_mean(
+                [_with_fallback(run) for runs in strata[method].values() for run in runs]
+            ),
         }
         rows.append(row)
     for name in ("p", "p_applications"):
         _correct(rows, name)
-    best = {row["case"]: row["best"] for row in rows}
+    best = {row["case"]: row["best_with_fallback"] for row in rows}
     for row in rows:
-        row["relative"] = row["best"] / best["prime"] if "prime" in best else None
+        row["relative_with_fallback"] = row["best_with_fallback"] / best["prime"] if "prime" in best else None
     frame = summary_frame(rows)
     columns = shown(
         frame,
@@ -114,25 +133,42 @@ def ablation_tables(evaluation: Evaluation) -> list[Table]:
             ("best\nof 16", "best", ".3f"),
             ("\n95%", "span", ""),
             ("feas.\n%", "feasible_percent", ".0f"),
-            ("by\nprime", "relative", ".2f"),
+            ("by\nprime*", "relative_with_fallback", ".2f"),
             ("\npaper", "paper_relative", ".2f"),
             ("P\nbetter", "probability", ".2f"),
-            ("p\nHolm", "p_holm", ".1g"),
+            ("p\nHolm", "p_applications_holm", ".1g"),
             ("as\ngood", "at_least_as_good", "d"),
         ],
     )
     notes = [
-        f"P better: how likely a run of `{reference}` beats one of the method. p: Wilcoxon's test of pairs",
-        "over applications and seeds, corrected after Holm. As good: applications on which",
-        f"`{reference}` is at least as good. By prime: over that of `prime`, as in the paper.",
+        f"P better: how likely a run of `{reference}` beats one of the method. p: Wilcoxon's test of the",
+        "applications' interquartile means, corrected after Holm over methods. As good: applications on",
+        f"which `{reference}` is at least as good.",
     ]
+    if "prime" in best:
+        notes += [
+            "By prime*: best of 16 over that of `prime`, means over runs, of which, here alone, one without",
+            "a feasible proposal counts as the best logged design.",
+        ]
     if failed := [f"{row['case']} {row['failures']}" for row in rows if row["failures"]]:
-        notes.append(f"Runs without a feasible proposal, here the best logged design: {', '.join(failed)}.")
+        notes.append(f"Runs without a feasible proposal: {', '.join(failed)}.")
+    all_runs = sum((p.section, p.job.kind) == (SECTION, "offline") for p in evaluation.planned)
+    if left := all_runs - sum(row["runs"] for row in rows):
+        notes.append(f"Left out are {left} runs of applications and seeds that some method lacks.")
     return [
         Table("ablations", "Methods, one application, 29 mm2, geometric means", frame, columns, notes),
         _by_application(strata),
         *([_verdict_table(verdicts, reference)] if len(strata) > 1 else []),
     ]
+
+
+def _with_fallback(run: Run) -> float:
+    """Return the best of 16 over the optimum, or the best logged design's where none of them is feasible."""
+    return run.ratio("best_logged_us" if run.failed else "best_of_16_us")
+
+
+def _p_of_applications(ours: list[Values], theirs: list[Values]) -> float:
+    return paired_p(*([interquartile_mean(values) for values in side] for side in (ours, theirs)))
 
 
 def _correct(rows: Iterable[Row], name: str) -> None:
@@ -158,9 +194,9 @@ def verdict_rows(strata: Mapping[str, Strata]) -> list[Row]:
         overall = [_verdict_row(method, MEAN, list(pairs.values()))] if len(pairs) > 1 else []
         for row in (here + overall) if method == reference else ():
             row |= {"p": None, "verdict": None}
-        _correct(here, "p")
         rows += here + overall
-    _correct([row for row in rows if row["application"] == MEAN], "p")
+    for together in (False, True):
+        _correct([row for row in rows if (row["application"] == MEAN) == together], "p")
     return rows
 
 
@@ -187,7 +223,7 @@ def _verdict_row(method: str, application: str, pairs: list[list[Values]]) -> Ro
         "median": statistic_of(theirs, "medians"),
         "reference": compared,
         "reference_median": statistic_of(ours, "medians"),
-        "p": paired_p(np.concatenate(ours), np.concatenate(theirs)),
+        "p": paired_p(ours[0], theirs[0]) if len(pairs) == 1 else _p_of_applications(ours, theirs),
         "verdict": found,
     }
 
@@ -208,9 +244,9 @@ def _verdict_table(rows: list[Row], reference: str) -> Table:
     lost = [row for row in others if row["verdict"] == "loss"]
     notes = [
         f"Verdict: of `{reference}`, whose interquartile mean over the same seeds stands as reference.",
-        f"p: Wilcoxon's test over seeds, corrected after Holm over applications. `{reference}` is at",
-        f"least as good in {len(others) - len(lost)} of {len(others)} cases, and significantly worse in",
-        f"{sum(map(_significant_loss, lost))}.",
+        "p: Wilcoxon's test over seeds, of means over applications, corrected after Holm over all cases.",
+        f"`{reference}` is at least as good in {len(others) - len(lost)} of {len(others)} cases, and",
+        f"significantly worse in {sum(map(_significant_loss, lost))}.",
     ]
     return Table("ablations-verdicts", f"`{reference}` against each method", frame, columns, notes)
 

@@ -8,10 +8,11 @@ Ratios
 
 Aggregates
 ----------
-A row of an application has interquartile means over seeds, a failed run being infinite ("fail"), with the
-stratified bootstrap interval of 95%. The row "geometric mean" is over applications and seeds; in it, and in
-the gains, a run without a feasible proposal counts as the best logged design, which an architect falls back
-to, and ``failures`` says how many did. The row "interquartile mean" is over the same runs, failures infinite.
+A row of an application has interquartile means over seeds, a failed run being infinite ("fail") and its gain
+0, with the stratified bootstrap interval of 95%. The row "geometric mean" has geometric means over
+applications of medians over seeds, as the aims do; one is infinite where half of the runs of an application
+failed. The row "interquartile mean" is over all runs. ``failures`` says how many runs have no feasible
+proposal, ``first_failures`` how many no feasible first one. Nothing takes a failed run's place.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ import polars as pl
 
 from prime_fast.benchmark.paper import Planned, optimum_of, reference_of
 from prime_fast.benchmark.printed_table import cell
-from prime_fast.benchmark.statistics import geometric_mean, interquartile_mean, interval
+from prime_fast.benchmark.statistics import interquartile_mean, interval, statistic_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from prime_fast.benchmark.jobs import Row
     from prime_fast.benchmark.paper import Evaluation
@@ -50,16 +51,11 @@ class Run:
         value = self.row[name]
         return math.inf if value is None else value / self.optimum_us
 
-    def with_fallback(self, name: str) -> float:
-        """Return the ratio, or that of the best logged design where there is none."""
-        ratio = self.ratio(name)
-        return ratio if math.isfinite(ratio) else self.ratio("best_logged_us")
-
     @property
-    def gain(self) -> float:
-        """Return how much better the best of 16 is than the best logged design; NaN where none is logged."""
+    def over_logged(self) -> float:
+        """Return the best of 16 over the best logged design, 1 / the gain; NaN where none is logged."""
         logged = self.ratio("best_logged_us")
-        return logged / self.with_fallback("best_of_16_us") if math.isfinite(logged) else math.nan
+        return self.ratio("best_of_16_us") / logged if math.isfinite(logged) else math.nan
 
     @property
     def failed(self) -> bool:
@@ -111,32 +107,52 @@ def summary(strata: Iterable[list[Run]], *, geometric: bool) -> Row:
     """Return the figures of the runs of one application, or of several together."""
     groups = [list(runs) for runs in strata]
     runs = [run for group in groups for run in group]
-    mean = geometric_mean if geometric else interquartile_mean
+    statistic = "medians" if geometric else "interquartile"
 
-    def of(name: str) -> Callable[[Run], float]:
-        return lambda run: run.with_fallback(name) if geometric else run.ratio(name)
+    def ratios(name: str) -> list[list[float]]:
+        return [[run.ratio(name) for run in group] for group in groups]
 
-    best = [[of("best_of_16_us")(run) for run in group] for group in groups]
-    span = interval(best, "geometric" if geometric else "interquartile")
-    gains = [run.gain for run in runs if not math.isnan(run.gain)]
+    def of(name: str) -> float:
+        return statistic_of(ratios(name), statistic)
+
+    span = interval(ratios("best_of_16_us"), statistic)
+    known = [[run.over_logged for run in group if not math.isnan(run.over_logged)] for group in groups]
     asked_128 = all(run.row["asked"] >= 128 for run in runs)
     return {
         "runs": len(runs),
         "failures": sum(run.failed for run in runs),
-        "first": mean([of("first_us")(run) for run in runs]),
-        "best": mean([value for group in best for value in group]),
+        "first_failures": sum(run.row["first_us"] is None for run in runs),
+        "first": of("first_us"),
+        "best": of("best_of_16_us"),
         "best_low": None if span is None else span[0],
         "best_high": None if span is None else span[1],
         "span": span_of(span),
-        "best_of_128": mean([of("best_of_128_us")(run) for run in runs]) if asked_128 else None,
-        "median": interquartile_mean([run.ratio("median_us") for run in runs]),
+        "best_of_128": of("best_of_128_us") if asked_128 else None,
+        "median": of("median_us"),
         "feasible_percent": 100 * float(np.mean([run.row["feasible_share"] for run in runs])),
         "duplicates": sum(run.row["duplicates"] for run in runs),
         "already_logged": sum(run.row["already_logged"] for run in runs),
-        "logged": mean([run.ratio("best_logged_us") for run in runs]),
-        "gain": mean(gains) if gains else None,
+        "logged": of("best_logged_us"),
+        "gain": _gain([group for group in known if group], geometric=geometric),
         "proposing_seconds": float(np.median([run.row["proposing_seconds"] for run in runs])),
     }
+
+
+def _gain(over_logged: list[list[float]], *, geometric: bool) -> float | None:
+    if not over_logged:
+        return None
+    if geometric:
+        return 1 / statistic_of(over_logged, "medians")
+    return interquartile_mean([1 / value for values in over_logged for value in values])
+
+
+def failure_notes(rows: Iterable[Row]) -> list[str]:
+    """Return how many runs failed of those that rows are about, each in one row."""
+    rows = list(rows)
+    failures, first = (sum(row[name] for row in rows) for name in ("failures", "first_failures"))
+    if not first:
+        return []
+    return [f"Runs without a feasible proposal: {failures}; whose first one is not: {first}."]
 
 
 def span_of(span: tuple[float, float] | None, spec: str = ".2f") -> str | None:

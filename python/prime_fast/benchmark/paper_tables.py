@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from prime_fast.benchmark.edge_tpu import PUBLISHED_SPEED_UPS
@@ -22,6 +23,7 @@ from prime_fast.benchmark.paper_summary import (
     CASE,
     MEAN,
     MIDDLE,
+    failure_notes,
     judged_method,
     methods_of,
     our_columns,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from prime_fast.benchmark.jobs import Row
     from prime_fast.benchmark.paper import Evaluation
     from prime_fast.benchmark.paper_summary import Run, Strata
+    from prime_fast.benchmark.printed_table import Column
 
 
 def _mean_of_known(values: Sequence[float | None]) -> float | None:
@@ -51,11 +54,12 @@ def _mean_of_known(values: Sequence[float | None]) -> float | None:
 def _online_latency(evaluation: Evaluation, run: Run) -> float | None:
     """Return what evolutionary search reached for the same targets and area, in the middle of its seeds."""
     job = run.planned.job
+    # Several sections may have planned one job.
     found = [
-        evaluation.rows[other.job]["latency_us"]
-        for other in evaluation.planned
-        if (other.job.kind, other.job.method) == ("online", ONLINE)
-        and (other.job.targets, other.job.area_mm2) == (job.targets, job.area_mm2)
+        evaluation.rows[other]["latency_us"]
+        for other in dict.fromkeys(planned.job for planned in evaluation.planned)
+        if (other.kind, other.method) == ("online", ONLINE)
+        and (other.targets, other.area_mm2) == (job.targets, job.area_mm2)
     ]
     return interquartile_mean([math.inf if value is None else value for value in found]) if found else None
 
@@ -117,7 +121,7 @@ def _overall(strata: Strata, rows: list[Row], method: str) -> list[Row]:
 
 
 def _speed_up(application: str, runs: list[Run]) -> Row:
-    """Return the Edge TPU V1's latency over that of the best of 16; a failure is the best logged design."""
+    """Return the Edge TPU V1's latency over that of the best of 16; 0 where that is a failure."""
     v1_us = float(reference_design("edge-tpu-v1").score(application).latency_us[0])
     if math.isnan(v1_us):
         return {}
@@ -127,8 +131,7 @@ def _speed_up(application: str, runs: list[Run]) -> Row:
     optimum_us = runs[0].optimum_us
     return {
         "v1_us": v1_us,
-        "speed_up": v1_us
-        / (optimum_us * interquartile_mean([run.with_fallback("best_of_16_us") for run in runs])),
+        "speed_up": v1_us / (optimum_us * interquartile_mean([run.ratio("best_of_16_us") for run in runs])),
         "optimum_speed_up": v1_us / optimum_us,
         "paper_speed_up": published.get(application),
     }
@@ -176,8 +179,7 @@ def case_tables(evaluation: Evaluation, section: str, table: str) -> list[Table]
         frame = summary_frame(_case_rows(evaluation, section, table, method))
         kind = "trained" if table.endswith("trained") else section
         title = f"Zero-shot: each left out, {table}, 29 mm2" if kind == "trained" else _TITLES[section]
-        failures = int(frame.filter(~pl.col("case").is_in([MEAN, MIDDLE]))["failures"].sum())
-        notes = [f"Runs without a feasible proposal: {failures}."] if failures else []
+        notes = failure_notes(frame.filter(~pl.col("case").is_in([MEAN, MIDDLE])).to_dicts())
         if section == "edge-tpu":
             notes += _speed_up_notes(frame)
         name = "-".join([section, *(table.split() if kind == "trained" else []), method])
@@ -207,11 +209,44 @@ def count_table(evaluation: Evaluation) -> list[Table]:
     if len(rows) < 2:
         return []
     frame = summary_frame(rows)
-    columns = shown(
-        frame, [CASE, *our_columns(frame), ("\ngain", "gain", ".2f"), ("\nfailures", "failures", "d")]
-    )
+    columns = shown(frame, [CASE, *our_columns(frame), ("\nfailures", "failures", "d")])
     title = f"Zero-shot: more training applications, geometric means: {method}"
-    return [Table("zero-shot-counts", title, frame, columns)]
+    return [Table("zero-shot-counts", title, frame, columns, ["Of medians over seeds."])]
+
+
+def selection_table(evaluation: Evaluation) -> list[Table]:
+    """Return how the surrogates of each method were chosen; none where no row has it."""
+    rows = []
+    found: dict[str, list[Row]] = {}
+    for job in dict.fromkeys(p.job for p in evaluation.planned if p.job.kind == "offline"):
+        if evaluation.rows[job].get("alpha") is not None:
+            found.setdefault(job.method, []).append(evaluation.rows[job])
+    for method, runs in found.items():
+        row: Row = {"case": method, "runs": len(runs)}
+        for name in ("held_out_tau", "held_out_auroc", "share_of_steps", "predicted_over_true"):
+            known = [run[name] for run in runs if run[name] is not None]
+            row[name] = float(np.median(known)) if known else None
+        for name in ("alpha", "beta"):
+            row[f"{name}_percent"] = 100 * float(np.mean([run[name] > 0 for run in runs]))
+        row["constraints_percent"] = 100 * float(np.mean([bool(run["learned_constraints"]) for run in runs]))
+        rows.append(row)
+    if not rows:
+        return []
+    columns: list[Column] = [
+        CASE,
+        ("\nruns", "runs", "d"),
+        ("\ntau", "held_out_tau", ".2f"),
+        ("\nAUROC", "held_out_auroc", ".3f"),
+        ("alpha\n> 0 %", "alpha_percent", ".0f"),
+        ("beta\n> 0 %", "beta_percent", ".0f"),
+        ("steps\nshare", "share_of_steps", ".2f"),
+        ("limits\n%", "constraints_percent", ".0f"),
+        ("pred./\ntrue", "predicted_over_true", ".2f"),
+    ]
+    notes = ["Medians, but for shares of runs in %. tau, AUROC: of the best fifth of the log, held out."]
+    notes.append("Limits: runs that learned any from the log.")
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    return [Table("model-selection", "Model selection, all sections", frame, columns, notes)]
 
 
 def all_tables(evaluation: Evaluation) -> list[Table]:
@@ -224,7 +259,8 @@ def all_tables(evaluation: Evaluation) -> list[Table]:
                 tables += case_tables(evaluation, section, table)
         if section == "zero-shot":
             tables += count_table(evaluation)
-    return tables + ablation_tables(evaluation) + query_tables(evaluation) + aims_table(evaluation)
+    tables += ablation_tables(evaluation) + query_tables(evaluation) + selection_table(evaluation)
+    return tables + aims_table(evaluation)
 
 
 def run_frame(evaluation: Evaluation) -> pl.DataFrame:

@@ -4,6 +4,7 @@
 ``rows/`` has one JSON file a finished job. A run that was killed at any moment leaves whole files only, so
 that the next one does what is missing and ends with the rows of an uninterrupted run (times apart). The
 inputs must be those of the directory; the selection may grow, by seeds, applications, methods or sections.
+Reading what is finished asks for the same inputs, of any selection, and writes nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 KIND = "prime-fast benchmark paper"
+TABLES_KIND = "prime-fast benchmark tables"
 FORMAT = 1
+#: The input that has an entry a method; entries that only one side has are no contradiction.
+METHOD_SETTINGS = "method settings"
 
 
 class Job(Protocol):
@@ -55,6 +59,10 @@ class RunnerDirectory:
         What every row depends on.
     selection : mapping of str to list
         What is asked for.
+    kind : str
+        The command that the rows are of.
+    read_only : bool
+        Write nothing: the directory must hold a manifest of these inputs, of whatever selection.
 
     Raises
     ------
@@ -66,13 +74,26 @@ class RunnerDirectory:
     """
 
     def __init__(
-        self, path: str | Path, inputs: Mapping[str, Any], selection: Mapping[str, list[Any]]
+        self,
+        path: str | Path,
+        inputs: Mapping[str, Any],
+        selection: Mapping[str, list[Any]],
+        *,
+        kind: str = KIND,
+        read_only: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path, self.kind = Path(path), kind
         self.rows = self.path / "rows"
         # As JSON has them: what is compared is what is read.
         wanted = json.loads(json.dumps({"version": _core.__VERSION__, **inputs}))
         chosen = json.loads(json.dumps(selection))
+        if read_only:
+            if not (self.path / MANIFEST).is_file():
+                raise ConfigurationError(
+                    f"{path}: holds no {MANIFEST} of a benchmark, so there is nothing finished"
+                )
+            _compare_inputs(self.path, self._manifest()[0], wanted)
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             present = sorted(entry.name for entry in self.path.iterdir() if not entry.name.endswith(".tmp"))
@@ -84,13 +105,18 @@ class RunnerDirectory:
             found, before = self._manifest()
             _compare_inputs(self.path, found, wanted)
             _compare_selection(self.path, before, chosen)
+            # Of rows from before these were noted nobody knows: they are not noted afterwards.
+            if METHOD_SETTINGS in wanted and (noted := found.get(METHOD_SETTINGS)) is not None:
+                wanted[METHOD_SETTINGS] = noted | wanted[METHOD_SETTINGS]
+            else:
+                wanted.pop(METHOD_SETTINGS, None)
         elif present:
             raise ConfigurationError(
                 f"{path}: holds {present[0]}, and no {MANIFEST} of a benchmark; name a directory that "
                 "is new or empty, or that of an earlier run"
             )
         with atomic_file(self.path / MANIFEST) as file:
-            fields = {"kind": KIND, "format": FORMAT, "inputs": wanted, "selection": chosen}
+            fields = {"kind": kind, "format": FORMAT, "inputs": wanted, "selection": chosen}
             file.write(json.dumps(fields | {"environment": environment()}, indent=2).encode())
         try:
             self.rows.mkdir(exist_ok=True)
@@ -100,9 +126,14 @@ class RunnerDirectory:
     def _manifest(self) -> tuple[dict[str, Any], dict[str, Any]]:
         path = self.path / MANIFEST
         fields = _read(path, "the manifest of a benchmark")
-        if fields.get("kind") != KIND:
+        inputs, kind = fields.get("inputs"), fields.get("kind")
+        # Before each command had its own.
+        if kind == KIND and isinstance(inputs, dict) and inputs.get("benchmark") == "tables":
+            kind = TABLES_KIND
+        if kind != self.kind:
+            what = f"`{kind}`" if kind in (KIND, TABLES_KIND) else "something else"
             raise ConfigurationError(
-                f"{path}: is that of something else; name a directory that is new or empty"
+                f"{path}: is that of {what}, not of `{self.kind}`; name a directory that is new or empty"
             )
         if fields.get("format") != FORMAT:
             raise ConfigurationError(
@@ -111,12 +142,13 @@ class RunnerDirectory:
             )
         lists = fields.get("selection")
         if (
-            not isinstance(fields.get("inputs"), dict)
+            not isinstance(inputs, dict)
+            or not isinstance(inputs.get(METHOD_SETTINGS, {}), dict)
             or not isinstance(lists, dict)
             or not all(isinstance(values, list) for values in lists.values())
         ):
             raise DataError(f"{path}: damaged: no inputs or selection; restore it or name another directory")
-        return fields["inputs"], lists
+        return inputs, lists
 
     def load(self, job: Job) -> Row | None:
         """Return the row of a job, None where it isn't finished; DataError where the file is damaged."""
@@ -205,12 +237,22 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _compare_inputs(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    there, here = _flat(found), _flat(wanted)
+    there, here = (
+        _flat({name: value for name, value in fields.items() if name != METHOD_SETTINGS})
+        for fields in (found, wanted)
+    )
     for name in dict.fromkeys((*here, *there)):
         if there.get(name) != here.get(name):
             raise ConfigurationError(
                 f"{path}: its rows were made with {name} {there.get(name)}, this run has {here.get(name)}; "
                 "use the same or name another directory"
+            )
+    noted = found.get(METHOD_SETTINGS, {})
+    for method, digest in wanted.get(METHOD_SETTINGS, {}).items():
+        if noted.get(method, digest) != digest:
+            raise ConfigurationError(
+                f"{path}: its rows of `{method}` were made with other settings of this method than it has "
+                "now; name another directory"
             )
 
 

@@ -30,13 +30,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from prime_fast import offline
-from prime_fast.benchmark.printed_table import Table, write_tables
-from prime_fast.benchmark.runner import RunnerDirectory
-from prime_fast.benchmark.statistics import interquartile_mean, interval
+from prime_fast.benchmark.jobs import check_packages, method_settings
+from prime_fast.benchmark.runner import METHOD_SETTINGS, TABLES_KIND, RunnerDirectory
 from prime_fast.benchmark.tables_data import MeasuredTable, read_tables
+from prime_fast.benchmark.tables_summary import TablesResult, summarised
 from prime_fast.errors import ConfigurationError, DataError, NoFeasibleDesignError
 
 if TYPE_CHECKING:
@@ -48,24 +47,6 @@ if TYPE_CHECKING:
 
 BUDGETS = (1, 16, 128)
 """Proposals that are judged: the first so many of one run."""
-FIGURES = (
-    "best_logged", "top_1", "best_of_16", "best_of_128", "median_of_16", "feasible_of_16", "feasible_of_128",
-    "duplicates", "already_logged",
-)  # fmt: skip
-"""Figures of a run: scores and shares in [0, 1], and of all proposals how many stood in the log or twice."""
-COLUMNS = [
-    ("best\nlogged", "best_logged", ".3f"),
-    ("top 1", "top_1", ".3f"),
-    ("best\nof 16", "best_of_16", ".3f"),
-    ("best\nof 128", "best_of_128", ".3f"),
-    ("feasible\nof 16", "feasible_of_16", ".0%"),
-    ("feasible\nof 128", "feasible_of_128", ".0%"),
-]
-SPREAD = [
-    ("IQM\nof 16", "best_of_16_interquartile", ".3f"),
-    ("low", "best_of_16_low", ".3f"),
-    ("high", "best_of_16_high", ".3f"),
-]
 
 
 @dataclass(frozen=True)
@@ -145,28 +126,6 @@ class TableJob:
         digest = hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
         words = ["zero-shot"] * self.zero_shot + [self.table, self.method, str(self.seed), digest]
         return "-".join(word.replace(" ", "_") for word in words)
-
-
-@dataclass(frozen=True)
-class TablesResult:
-    """What the methods are worth on measured tables.
-
-    Attributes
-    ----------
-    runs : polars.DataFrame
-        One row a run: ``collection``, ``table``, ``zero_shot``, ``method``, ``seed``, `FIGURES`, ``seconds``
-        and ``error`` (null where there was none).
-    tables : list of Table
-        Of each collection, zero-shot apart: means over tables and seeds by method, and means over seeds by
-        table and method.
-    """
-
-    runs: pl.DataFrame
-    tables: list[Table]
-
-    def write(self, out: Path) -> Path:
-        """Write ``runs.csv``, and each table as Markdown, CSV and JSON; return their directory."""
-        return write_tables(out, self.tables, self.runs)
 
 
 def draw_log(table: MeasuredTable, seed: int, settings: TablesSettings) -> offline.LoggedDesigns:
@@ -284,6 +243,8 @@ def jobs_of(
     ------
     ConfigurationError
         If a method or a table is unknown, or there are no seeds.
+    DataError
+        If nothing is known of a device that is needed for zero-shot.
     """
     if seeds < 1:
         raise ConfigurationError(f"seeds is {seeds}; it must be at least 1")
@@ -303,6 +264,8 @@ def jobs_of(
         ]
         tasks.append((name, (name,)))
         if zero_shot and others:
+            for each in (name, *others):
+                _check_device(tables[each])
             tasks.append((name, tuple(others)))
     jobs = []
     for seed in range(seeds):
@@ -311,6 +274,16 @@ def jobs_of(
             data = hashlib.sha256(digests.encode()).hexdigest()
             jobs += [TableJob(name, training, method, seed, data) for method in dict.fromkeys(methods)]
     return jobs
+
+
+def _check_device(table: MeasuredTable) -> None:
+    """Raise DataError unless something is known of a table's device."""
+    try:
+        _ = table.context
+    except DataError as error:
+        raise DataError(
+            f"{error}; leave out what is zero-shot (--no-zero-shot), or the table's file"
+        ) from None
 
 
 def compare_tables(
@@ -357,73 +330,23 @@ def compare_tables(
     folders = tuple(str(Path(folder).resolve()) for folder in data)
     tables = read_tables(folders)
     jobs = jobs_of(tables, methods, seeds, names=names, zero_shot=zero_shot)
+    if ray is None:
+        check_packages(methods)
     directory = RunnerDirectory(
         out,
-        {"benchmark": "tables", **dataclasses.asdict(settings)},
+        {
+            "benchmark": "tables",
+            **dataclasses.asdict(settings),
+            METHOD_SETTINGS: method_settings(methods, settings.budget),
+        },
         {
             "methods": list(dict.fromkeys(methods)),
             "seeds": list(range(seeds)),
             "tables": list(dict.fromkeys(job.table for job in jobs)),
         },
+        kind=TABLES_KIND,
     )
     rows = directory.complete(
         jobs, (settings, folders), run_table_job, workers=workers, ray=ray, progress=progress
     )
     return summarised(tables, rows)
-
-
-def summarised(tables: Mapping[str, MeasuredTable], rows: Mapping[TableJob, Row]) -> TablesResult:
-    """Return the rows of jobs as a frame, and the tables of their means."""
-    runs = pl.DataFrame(
-        [
-            {
-                "collection": tables[job.table].collection,
-                "table": job.table,
-                "zero_shot": job.zero_shot,
-                "method": job.method,
-                "seed": job.seed,
-                **{name: row[name] for name in (*FIGURES, "seconds", "error")},
-            }
-            for job, row in rows.items()
-        ],
-        schema_overrides={"error": pl.String},
-        infer_schema_length=None,
-    )
-    means: list[Table] = []
-    for (collection, zero_shot), part in runs.group_by("collection", "zero_shot", maintain_order=True):
-        name = f"{str(collection).lower().replace(' ', '_')}{'_zero_shot' if zero_shot else ''}"
-        title = f"{collection}{', zero-shot' if zero_shot else ''}"
-        count = part["table"].n_unique()
-        overall = f"{title}: mean over {count} tables of {part['seed'].n_unique()} runs each"
-        notes = ["[low, high]: 95% interval of IQM, the interquartile mean of the best of 16."]
-        if not all(tables[table].whole for table in part["table"].unique()):
-            notes.append("Few designs are recorded: 128 proposals are a good part of them, and tell little.")
-        means += [
-            Table(
-                name, overall, _means(part, ["method"]), [("method", "method", ""), *COLUMNS, *SPREAD], notes
-            ),
-            Table(
-                f"{name}_by_table",
-                f"{title}: by table",
-                _means(part, ["table", "method"]),
-                [("table", "table", ""), ("method", "method", ""), *COLUMNS],
-            ),
-        ]
-    return TablesResult(runs, means)
-
-
-def _means(runs: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Return the means of groups of runs, and for the best of 16 the interquartile mean and its interval."""
-    means = [pl.col(name).mean() for name in (*FIGURES, "seconds")]
-    failures = pl.col("error").count().alias("failures")
-    spread = []
-    for _, part in runs.group_by(keys, maintain_order=True):
-        strata = [some["best_of_16"].to_numpy() for some in part.partition_by("table", maintain_order=True)]
-        low, high = interval(strata) or (None, None)
-        spread.append((interquartile_mean(np.concatenate(strata)), low, high))
-    columns = dict.fromkeys((name for _, name, _ in SPREAD), pl.Float64)
-    return (
-        runs.group_by(keys, maintain_order=True)
-        .agg(pl.len().alias("runs"), failures, *means)
-        .hstack(pl.DataFrame(spread, schema=columns, orient="row"))
-    )

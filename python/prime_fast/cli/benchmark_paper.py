@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     "methods",
     multiple=True,
     metavar="NAME",
-    help="Offline method; repeat for more. By default `default` and `prime`, in the ablations all.",
+    help="Offline method; repeat for more. By default `default` and `prime`, in the ablations all. `random` "
+    "draws within the limit on area.",
 )
 @click.option(
     "--app",
@@ -80,7 +81,7 @@ if TYPE_CHECKING:
     "--tables-only",
     "finished_only",
     is_flag=True,
-    help="Run nothing; tables of what is finished, be it under way elsewhere.",
+    help="Run nothing; tables of what is finished of a selection, be it under way elsewhere.",
 )
 @click.option(
     "--quick", is_flag=True, help="A smoke run: other defaults, of one application, seed and method."

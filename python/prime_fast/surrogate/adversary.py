@@ -53,7 +53,7 @@ class Adversary:
     def next_generation(
         self, networks: Any
     ) -> tuple[Int[Array, "members n parameters"], Float[Array, " features"], Int[Array, ""]]:
-        """Return the next generation of each member's group, and the context and number of its application."""
+        """Return the next generation of each member's group; the context and number of its application."""
         from prime_fast.search import Optimizer
 
         settings = self._settings

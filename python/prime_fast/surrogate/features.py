@@ -69,18 +69,24 @@ class Encoder:
     @property
     def smooth_width(self) -> int:
         """Number of smooth columns."""
-        return int(self._smooth.shape[1])
+        return int(self._smooth.shape[1]) + len(self._unordered)
+
+    @cached_property
+    def _unordered(self) -> NDArray[np.intp]:
+        """The one-hot columns of parameters that have no order."""
+        ordered = np.repeat([any(sizes) for sizes in self.sizes], self.cardinalities)
+        return np.flatnonzero(~ordered)
 
     @cached_property
     def _smooth(self) -> NDArray[np.float32]:
-        """The smooth columns as a linear function of the one-hot ones: shape (width, smooth)."""
-        columns, start = [], 0
+        """The other smooth columns as a linear function of the one-hot ones: shape (width, columns)."""
+        columns, start = [np.zeros((self.width, 0), np.float32)], 0
         for sizes in self.sizes:
-            rows = np.arange(start, start + len(sizes))
+            if any(sizes):
+                part = np.zeros((self.width, 1), np.float32)
+                part[start : start + len(sizes), 0] = sizes
+                columns.append(part)
             start += len(sizes)
-            part = np.zeros((self.width, 1 if any(sizes) else len(sizes)), np.float32)
-            part[rows] = np.asarray(sizes)[:, None] if any(sizes) else np.eye(len(sizes))
-            columns.append(part)
         columns += [np.asarray(product, np.float32)[:, None] for product in self.products]
         return np.concatenate(columns, axis=1)
 
@@ -93,7 +99,10 @@ class Encoder:
         # The sizes are a linear function of the one-hot columns: a product, where a gather would be slower.
         table = np.zeros((self.width, self.parameters), np.float32)
         table[np.arange(self.width), parameter] = np.concatenate(self.sizes)
-        return Encoded(columns, one_hot, one_hot @ table, one_hot @ self._smooth)
+        smooth = one_hot @ self._smooth
+        if len(self._unordered):
+            smooth = jnp.concatenate([smooth, one_hot[..., self._unordered]], axis=-1)
+        return Encoded(columns, one_hot, one_hot @ table, smooth)
 
 
 def _products(space: DesignSpace) -> tuple[tuple[float, ...], ...]:

@@ -48,8 +48,9 @@ class Prediction(NamedTuple):
     deviation: NDArray[np.float64]
     """Shape (n,): standard deviation over the members of the standardised logarithm of the objective."""
     feasible_probability: NDArray[np.float64]
-    """Shape (n,). Where a learned constraint is broken at most that of Laplace's rule of succession; else 1.0
-    if the log had no infeasible designs to learn from, or constraints explain them all."""
+    """Shape (n,). Where a learned constraint is broken, at most that of Laplace's rule of succession. Else
+    that of a design drawn with even chances from the feasible designs logged and from the infeasible ones
+    that keep the constraints; 1.0 if there were none of the latter."""
     metrics: dict[str, NDArray[np.float64]]
     """Learned metrics by name, each of shape (n,), in the log's unit."""
 
