@@ -14,13 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
 
 import prime_fast as pf
+from prime_fast import offline, pipeline, run_directory
 from prime_fast.cli.tables import print_result
-from prime_fast.logs import bundled_log, generate, write_table
+from prime_fast.logs import bundled_log, generate, read_log, write_table
 from prime_fast.surrogate import Surrogate
 from prime_fast.surrogate.constraints import LearnedConstraint
 
@@ -154,6 +156,101 @@ def test_the_worst_of_several_is_printed_as_a_ratio(finished: tuple[pf.OptimizeR
     assert "simulated ratio" in out
     assert "simulated latency_us" not in out
     assert "(worst ratio of latency_us, simulated)" in out
+
+
+def test_a_run_whose_result_cant_be_written_says_that_it_failed(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: pl.DataFrame, path: Path) -> None:
+        raise pf.ConfigurationError(f"can't write {path}: no space left")
+
+    monkeypatch.setattr(run_directory, "write_table", full)
+    with pytest.raises(pf.ConfigurationError, match="no space left"):
+        pf.optimize(logs=log, method="random", out=tmp_path / "run")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["status"] == "failed"
+    assert "no space left" in manifest["error"]
+    assert "result" not in manifest
+
+
+def test_manifests_hold_what_json_can(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(*args: Any, **options: Any) -> Any:
+        found = offline.run_offline(*args, **options)
+        options["record"]({"event": "made up", "tau": np.float32("nan")})
+        return dataclasses.replace(found, predicted=np.full(len(found.designs), np.inf))
+
+    monkeypatch.setattr(pipeline, "run_offline", endless)
+    contexts: Any = {"MobileNetV2": np.arange(3), "M5": [np.int64(3), 4, np.float32(5)]}
+    result = pf.optimize(
+        "MobileNetV2", logs=log, method="random", contexts=contexts, proposals=2, out=tmp_path / "run"
+    )
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["status"] == "complete"
+    assert manifest["contexts"] == {"MobileNetV2": [0.0, 1.0, 2.0], "M5": [3.0, 4.0, 5.0]}
+    assert [row["predicted_latency_us"] for row in manifest["result"]["proposals"]] == [None, None]
+    assert json.loads(json.dumps(result.as_dict(), allow_nan=False)) == manifest["result"]
+    assert result.proposals["predicted_latency_us"].to_list() == [float("inf")] * 2
+    line = (tmp_path / "run" / "training.jsonl").read_text()
+    assert json.loads(line) == {"event": "made up", "tau": None}
+
+
+def test_an_empty_list_of_applications_is_refused(log: Path) -> None:
+    empty: tuple[dict[str, Any], ...] = (
+        {"applications": []},
+        {"applications": "M4", "learn_from": []},
+        {"logs": log, "learn_from": []},
+    )
+    for options in empty:
+        with pytest.raises(pf.ConfigurationError, match="the list of applications is empty"):
+            pf.optimize(**options)
+
+
+def test_rows_of_another_application_are_not_learned_from(log: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(log)
+    for name, value in (("named", "M5"), ("same", "mobilenetv2")):
+        write_table(frame.with_columns(application=pl.lit(value)), tmp_path / f"{name}.parquet")
+    options: dict[str, Any] = {"method": "best-logged", "proposals": 3}
+    with pytest.raises(pf.DataError, match="no row of application 'U-Net': it has M5"):
+        pf.optimize("U-Net", logs=tmp_path / "named.parquet", **options)
+    read = read_log(tmp_path / "named.parquet", pf.DesignSpace.bundled())
+    with pytest.raises(pf.ConfigurationError, match="the Log has rows of M5; read one of U-Net alone"):
+        pf.optimize("U-Net", logs=read, **options)
+    plain = pf.optimize("MobileNetV2", logs=log, **options)
+    for logs in (tmp_path / "same.parquet", read_log(tmp_path / "same.parquet", plain.space)):
+        assert pf.optimize("MobileNetV2", logs=logs, **options).proposals.equals(plain.proposals)
+    # Rows without an application are no one's; both logs tell so, once.
+    nameless = pl.when(pl.int_range(pl.len()) >= 5).then(pl.lit("M5")).alias("application")
+    both = [frame.with_columns(nameless), frame.with_columns(application=pl.lit("M4"))]
+    write_table(pl.concat(both), tmp_path / "both.parquet")
+    found = pf.optimize(["M5", "M4"], logs=tmp_path / "both.parquet", **options)
+    assert [text for text in found.warnings if "application" in text] == [
+        "5 rows dropped: application is missing (rows 1, 2, 3, 4, 5)"
+    ]
+
+
+def test_every_simulation_for_references_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    score = pf.Simulator.score
+
+    def counting(self: pf.Simulator, designs: Any, threads: int | None = None) -> pf.Scores:
+        asked.append(len(designs))
+        return score(self, designs, threads)
+
+    monkeypatch.setattr(pf.Simulator, "score", counting)
+    for targets, references in (("M4", 1), (["M4", "M5"], 6)):
+        asked.clear()
+        queries = pf.optimize(targets, method="random", proposals=3).queries
+        assert queries["references"] == references
+        assert queries["proposals"] + queries["references"] == sum(asked)
+
+
+def test_trees_leave_their_trace(log: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightgbm", reason="the extra `baselines` is not installed")
+    pf.optimize(logs=log, method="trees", budget="quick", proposals=2, out=tmp_path / "run")
+    lines = (tmp_path / "run" / "training.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["event"] for record in records] == ["candidate"] * (len(records) - 1) + ["selected"]
+    assert records[-1]["tau"] == max(record["tau"] for record in records)
 
 
 @pytest.mark.parametrize("method", ["trees", "random"])

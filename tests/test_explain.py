@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import json
 import re
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 from scipy.stats import randint, sobol_indices
 from search_problems import EVERYTHING, FEASIBLE, SMALL
 
@@ -24,6 +26,7 @@ from prime_fast.analysis import importance
 from prime_fast.analysis.changes import changes, single_changes
 from prime_fast.analysis.constraints import learned_constraints
 from prime_fast.analysis.runs import read_run
+from prime_fast.cli.explanations import print_analysis
 from prime_fast.logs import generate, write_table
 from prime_fast.space import Ranks
 from prime_fast.surrogate import Surrogate, TrainingSettings
@@ -235,6 +238,13 @@ def test_a_space_of_one_parameter_has_no_pairs() -> None:
     assert (parameter.tolist(), rank.tolist()) == ([0, 0], [0, 2])
 
 
+def printed(analysis: pf.Analysis) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    print_analysis(analysis, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
 def anywhere(designs: Ranks) -> Any:
     return np.ones(len(designs), np.bool_)
 
@@ -300,7 +310,6 @@ def test_importance_within_limits_is_that_of_their_definition() -> None:
 
 
 def test_importance_of_nothing_is_none() -> None:
-    assert importance(SMALL, lambda designs: np.full(len(designs), 5.0), anywhere, designs=100) is None
     few = SMALL.indices(FEASIBLE[:50])
     rare = importance(SMALL, formula, lambda d: np.isin(SMALL.indices(d), few), designs=100)
     assert rare is not None
@@ -309,6 +318,34 @@ def test_importance_of_nothing_is_none() -> None:
     assert never is None
     with pytest.raises(pf.ConfigurationError, match="samples is 99"):
         importance(SMALL, formula, anywhere, designs=99)
+
+
+def test_nothing_matters_to_a_constant_and_why_is_told(several: Path) -> None:
+    constant = importance(SMALL, lambda designs: np.full(len(designs), 5.0), anywhere, designs=100)
+    assert constant is not None
+    assert (constant.table.height, constant.deviation, constant.share_within) == (0, 0.0, 1.0)
+    analysis = pf.explain_run(several, samples=100, most_pairs=0)
+    assert "Sobol" in printed(analysis)
+    for found, feasibility, told in (
+        (constant, constant, "all designs within the limits are predicted alike."),
+        (None, None, "next to no design is within the limits."),
+    ):
+        edited = dataclasses.replace(analysis, importance=found, feasibility_importance=feasibility)
+        assert f"No importance of parameters: {told}" in printed(edited)
+        json.dumps(edited.as_dict(), allow_nan=False)
+    assert "Sobol" in printed(dataclasses.replace(analysis, feasibility_importance=constant))
+
+
+def test_samples_of_neighbouring_seeds_differ() -> None:
+    drawn: list[bytes] = []
+
+    def never(designs: Ranks) -> Any:
+        drawn.append(designs.tobytes())
+        return np.zeros(len(designs), np.bool_)
+
+    for seed in (0, 1, -1):
+        assert importance(SMALL, formula, never, designs=100, seed=seed) is None
+    assert len(set(drawn)) == len(drawn) > 100
 
 
 def test_importance_of_a_parameter_of_many_values() -> None:
@@ -352,6 +389,34 @@ def test_gains_by_application(several: Path) -> None:
     # The objective is the mean over the applications designed for.
     own = np.exp(np.log(table["predicted"][:2].to_numpy()).mean())
     assert analysis.changes.design["predicted"].item() == pytest.approx(own)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "told"),
+    [
+        ([1.0, 2.0, 4.0], [2.0, 4.0, 2.0], "2 of 3 gain, geometric mean 1.26x."),
+        ([1.0, None, 4.0], [2.0, 4.0, 2.0], "1 of 3 gain, geometric mean 1.00x of the 2 that both run."),
+        ([1.0, None, 4.0], [2.0, 4.0, None], "2 of 3 gain, geometric mean 2.00x of the 1 that both run."),
+        ([1.0, None, 4.0], [2.0, None, 2.0], "1 of 2 gain, geometric mean 1.00x."),
+        ([1.0, None, None], [None, 4.0, None], "1 of 2 gain, none of which both run."),
+    ],
+)
+def test_failures_count_as_losses_and_those_of_the_reference_as_gains(
+    several: Path, own: list[float | None], other: list[float | None], told: str
+) -> None:
+    analysis = pf.explain_run(several, samples=100, most_pairs=0)
+    assert analysis.gains is not None
+    gains = analysis.gains.head(3).with_columns(
+        pl.Series("simulated", own, pl.Float64), pl.Series("simulated_reference", other, pl.Float64)
+    )
+    gains = gains.with_columns(
+        simulated_gain=pl.col("simulated_reference") / pl.col("simulated"),
+        reason=pl.when(pl.col("simulated").is_null()).then(pl.lit("die_area")),
+        reference_reason=pl.when(pl.col("simulated_reference").is_null()).then(pl.lit("die_area")),
+    )
+    text = " ".join(printed(dataclasses.replace(analysis, gains=gains)).split())
+    assert told in text
+    assert ("Not run by the design: M6" in text) == (own[1] is None)
 
 
 def test_references(one: Path) -> None:

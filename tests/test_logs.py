@@ -286,6 +286,15 @@ def test_applications_are_kept_apart(tmp_path: Path) -> None:
     only = read(both, tmp_path, application="b")
     assert only.values[0] == 20.0
     assert only.warnings == ()
+    third = good_rows().with_columns(application=pl.lit(None, pl.String))
+    with_nameless = read(
+        pl.concat([both, third[:2], with_row(third[2:3], 1, size=3)]), tmp_path, application="b"
+    )
+    assert with_nameless.frame.equals(only.frame)
+    assert list(map(str, with_nameless.dropped)) == [
+        "2 rows dropped: application is missing (rows 33, 34)",
+        "1 row dropped: size has a value outside its list, found 3 (row 35)",
+    ]
     with pytest.raises(DataError, match=r"no row of application 'C': it has A, B"):
         read(both, tmp_path, application="C")
     with pytest.raises(DataError, match="no column `application`"):

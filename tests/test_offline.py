@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,17 @@ def test_an_application_without_a_log_is_designed_for_by_its_context() -> None:
     assert cost("between", found.designs).min() < cost("between", nearest.designs).min()
 
 
+def test_the_best_logged_designs_of_several_come_in_turn() -> None:
+    # The best of a is the third of b: it stays first.
+    rows = np.arange(0, 40, 4)
+    first, second = np.arange(1.0, 11.0), np.array([3.0, 1.0, 2.0, *np.arange(4.0, 11.0)])
+    good = np.ones(10, bool)
+    logs = {"a": LoggedDesigns(EVERY[rows], first, good), "b": LoggedDesigns(EVERY[rows], second, good)}
+    for proposals, expected in ((1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (6, [0, 1, 2, 3, 4, 5])):
+        found = run_offline("best-logged", OfflineTask(SPACE, logs, contexts=CONTEXTS), proposals=proposals)
+        assert SPACE.indices(found.designs).tolist() == rows[expected].tolist()
+
+
 def test_several_objectives_are_combined_as_told() -> None:
     values = np.array([[10.0, 20.0, 1e200], [40.0, 20.0, 1e-200]])
     logs = np.log(values)
@@ -203,10 +215,15 @@ def test_what_the_log_tells_is_not_proposed_while_there_is_more(name: str) -> No
 
 def test_proposals_keep_their_distance_where_there_is_room() -> None:
     designs = np.array([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 2], [0, 0, 2, 2], [0, 0, 0, 3]], np.uint8)
-    np.testing.assert_array_equal(offline.distinct_rows(designs, 3), [0, 2, 3])
+    ordered = ["ordinal"] * 4
+    np.testing.assert_array_equal(offline.distinct_rows(designs, 3, ordered), [0, 2, 3])
     # Too few are two ranks apart: nearer ones fill up.
-    np.testing.assert_array_equal(offline.distinct_rows(designs, 5), range(5))
-    np.testing.assert_array_equal(offline.distinct_rows(designs, 9), range(5))
+    np.testing.assert_array_equal(offline.distinct_rows(designs, 5, ordered), range(5))
+    np.testing.assert_array_equal(offline.distinct_rows(designs, 9, ordered), range(5))
+    # Of texts each is as far from the other: one rank.
+    texts = [*ordered[:3], "categorical"]
+    np.testing.assert_array_equal(offline.distinct_rows(designs, 2, texts), [0, 3])
+    np.testing.assert_array_equal(offline.distinct_rows(designs, 3, texts), [0, 1, 3])
 
 
 def test_contexts_are_features_of_the_workload() -> None:
@@ -223,6 +240,17 @@ BAD_TASKS: dict[str, tuple[dict[str, Any], str]] = {
     "no context": ({"contexts": {"a": [1.0, 2.0]}}, "b has no context"),
     "no contexts": ({"contexts": None}, "a has no context"),
     "target without a context": ({"targets": ("x",)}, "x has no context"),
+    "longer context": (
+        {"contexts": {"a": [1.0], "b": [1.0, 2.0]}}, "context of b has 2 features, that of a 1;"
+    ),
+    "longer context of a target": (
+        {"contexts": {**CONTEXTS, "x": [1.0]}, "targets": ("x",)}, "context of x has 1 features, that of a 2;"
+    ),
+    "context of NaN": (
+        {"contexts": {**CONTEXTS, "x": [1.0, math.nan]}, "targets": ("x",)}, "context of x must be a list of"
+    ),
+    "context of a table": ({"contexts": {**CONTEXTS, "b": [[1.0, 2.0]]}}, "context of b must be a list of"),
+    "context of text": ({"contexts": {**CONTEXTS, "b": ["big"]}}, "context of b must be a list of"),
     "target twice": ({"targets": ("a", "a")}, "named twice"),
     "combine": ({"combine": "sum"}, "'geometric' or 'arithmetic' or 'worst'"),
     "weight of nothing": ({"weights": {"x": 1.0}}, "weight of unknown application 'x'"),
@@ -230,7 +258,7 @@ BAD_TASKS: dict[str, tuple[dict[str, Any], str]] = {
     "reference NaN": ({"references": {"a": float("nan")}}, "reference of a is nan"),
     "limit": ({"limits": {"area_mm2": -1.0}}, "positive, finite"),
     "limit unknown": ({"limits": {"power": 1.0}}, "limit power"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD_TASKS)
@@ -238,12 +266,6 @@ def test_an_impossible_task_is_one_clear_error(case: str) -> None:
     options, message = BAD_TASKS[case]
     with pytest.raises(ConfigurationError, match=message):
         OfflineTask(SPACE, {name: logged(name) for name in "ab"}, **({"contexts": CONTEXTS} | options))
-
-
-def test_contexts_of_different_length_are_refused() -> None:
-    given = dataclasses.replace(task("a", "b"), contexts={"a": [1.0, 2.0], "b": [1.0]})
-    with pytest.raises(ConfigurationError, match="the context of b has shape"):
-        run_offline("default", given, budget="quick")
 
 
 @pytest.mark.parametrize(("rows", "message"), [(3, "b has 3 feasible|3 feasible designs of b"), (0, "of b")])
@@ -255,10 +277,36 @@ def test_an_application_with_next_to_no_rows_is_named(rows: int, message: str) -
         run_offline("default", OfflineTask(SPACE, logs, contexts=CONTEXTS), budget="quick")
 
 
-def test_a_worst_ratio_without_a_reference_is_refused() -> None:
-    given = task("a", "b", targets=("a", "between"), combine="worst")
-    with pytest.raises(ConfigurationError, match="a reference for between"):
+@pytest.mark.parametrize("name", ["default", "trees", "random", "best-logged"])
+def test_a_worst_ratio_without_a_reference_is_refused_before_any_work(name: str) -> None:
+    def stages(*_: Any) -> None:
+        pytest.fail("something was trained or searched")
+
+    # Of one there is no log, of the other none within the limit.
+    large = SPACE.metric("area_mm2", logged("between").ranks) > 20.0
+    log = LoggedDesigns(
+        *(getattr(logged("between"), name)[large] for name in ("ranks", "objective", "feasible"))
+    )
+    options: dict[str, Any] = {"limits": {"area_mm2": 20.0}, "contexts": CONTEXTS, "combine": "worst"}
+    for logs in ({"a": logged("a")}, {"a": logged("a"), "between": log}):
+        given = OfflineTask(SPACE, logs, ("a", "between"), **options)
+        with pytest.raises(ConfigurationError, match="a reference for between"):
+            run_offline(name, given, budget="quick", progress=stages, record=stages)
+        given = dataclasses.replace(given, references={"between": 100.0})
+        assert len(given.resolved_references) == 2
+
+
+def test_a_limited_metric_that_one_application_never_logged_is_named() -> None:
+    power = {name: np.arange(1.0, 1.0 + len(logged(name).ranks)) for name in "ab"}
+    power["b"][logged("b").feasible] = np.nan
+    logs = {name: dataclasses.replace(logged(name), metrics={"power_mw": power[name]}) for name in "ab"}
+    given = OfflineTask(SPACE, logs, limits={"power_mw": 20.0}, contexts=CONTEXTS)
+    with pytest.raises(DataError, match="'power_mw' is unknown on every feasible design of b"):
         run_offline("default", given, budget="quick")
+    unbounded = {"power_mw": np.where(np.isnan(power["b"]), np.inf, 1.0)}
+    logs["b"] = dataclasses.replace(logs["b"], metrics=unbounded)
+    with pytest.raises(DataError, match="metric 'power_mw' is inf; it must be finite"):
+        training_data(dataclasses.replace(given, logs=logs))
 
 
 def test_prime_trains_as_long_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:

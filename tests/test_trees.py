@@ -58,12 +58,15 @@ def test_search_on_trees_finds_better_designs_than_the_log(trees: Trees) -> None
 
 
 def test_same_seed_same_trees_and_a_trace_of_the_choice(trees: Trees) -> None:
-    again = train_trees(logged(), seed=3)
+    told: list[dict[str, Any]] = []
+    again = train_trees(logged(), seed=3, record=told.append)
     assert np.array_equal(again.predict(EVERYTHING).objective, trees.predict(EVERYTHING).objective)
     candidates = trees.selection["candidates"]
     assert len(candidates) > 1
     chosen = max(candidates, key=lambda choice: choice["tau"])
     assert (trees.selection["leaves"], trees.selection["rounds"]) == (chosen["leaves"], chosen["rounds"])
+    assert told[:-1] == [{"event": "candidate", **choice} for choice in candidates]
+    assert told[-1] == {"event": "selected", **chosen}
 
 
 def test_contexts_tell_applications_apart() -> None:

@@ -99,7 +99,8 @@ class OfflineTask:
     Raises
     ------
     ConfigurationError
-        If targets, contexts, weights, references or limits don't fit the logs.
+        If targets, contexts, weights, references or limits don't fit the logs, or contexts differ in length
+        or are not finite.
     """
 
     space: DesignSpace
@@ -123,12 +124,7 @@ class OfflineTask:
         if len(set(self.targets)) < len(self.targets):
             raise ConfigurationError(f"an application is named twice: {', '.join(self.targets)}")
         if self.contextual:
-            for name in dict.fromkeys([*self.logs, *self.applications]):
-                if name not in (self.contexts or {}):
-                    raise ConfigurationError(
-                        f"{name} has no context; several applications, and one without a log, need the "
-                        "features of their workloads"
-                    )
+            self._check_contexts()
         for what, values in (("weight", self.weights), ("reference", self.references)):
             for name, value in (values or {}).items():
                 if name not in self.applications:
@@ -145,6 +141,28 @@ class OfflineTask:
                         raise ConfigurationError(
                             f"limit {name}: neither the space nor the log of {application} knows it"
                         )
+
+    def _check_contexts(self) -> None:
+        names = list(dict.fromkeys([*self.logs, *self.applications]))
+        rows: list[NDArray[np.float64]] = []
+        for name in names:
+            if name not in (self.contexts or {}):
+                raise ConfigurationError(
+                    f"{name} has no context; several applications, and one without a log, need the "
+                    "features of their workloads"
+                )
+            try:
+                row = self.context(name)
+            except (TypeError, ValueError):
+                row = None
+            if row is None or row.ndim != 1 or not len(row) or not np.isfinite(row).all():
+                raise ConfigurationError(f"the context of {name} must be a list of finite numbers")
+            rows.append(row)
+            if len(row) != len(rows[0]):
+                raise ConfigurationError(
+                    f"the context of {name} has {len(row)} features, that of {names[0]} {len(rows[0])}; "
+                    "all need the same features"
+                )
 
     @property
     def applications(self) -> tuple[str, ...]:
@@ -186,6 +204,21 @@ class OfflineTask:
         for name, limit in self.learned_limits.items():
             usable &= log.metrics[name] <= limit
         return float(log.objective[usable].min()) if usable.any() else None
+
+    @functools.cached_property
+    def resolved_references(self) -> tuple[float, ...]:
+        """What ``"worst"`` divides each target's objective by; ConfigurationError where there is nothing."""
+        references = []
+        for name in self.applications:
+            reference = (self.references or {}).get(name)
+            if reference is None and name in self.logs:
+                reference = self.best_logged(name)
+            if reference is None:
+                raise ConfigurationError(
+                    f"the worst ratio needs a reference for {name}: no logged design gives one"
+                )
+            references.append(reference)
+        return tuple(references)
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,15 +294,16 @@ def run_offline(
         raise ConfigurationError(f"proposals is {proposals}; it must be at least 1")
     if budget not in SEARCH_EVALUATIONS:
         raise ConfigurationError(f"unknown budget `{budget}`; known: {', '.join(SEARCH_EVALUATIONS)}")
-    if chosen.kind == "random":
-        return _random(task, seed, proposals)
-    if chosen.kind == "logged":
-        return _logged(task, proposals)
-    # Before minutes of training: does anything meet the limits?
+    if chosen.kind in ("random", "logged"):
+        found = _random(task, seed, proposals) if chosen.kind == "random" else _logged(task, proposals)
+        _check_references(task)
+        return found
+    # Before minutes of training: does anything meet the limits, and can it be scored?
     if task.candidates is None:
         Optimizer(task.space, limits=task.known_limits, seed=seed, journal=False).ask(1)
     elif not task.within(task.candidates).any():
         raise NoFeasibleDesignError(f"none of {len(task.candidates)} candidates is within the limits")
+    _check_references(task)
     start = time.perf_counter()
     surrogate = _trained(chosen, task, seed, budget, architecture, progress, should_stop, record)
     seconds = {"training": time.perf_counter() - start}
@@ -281,6 +315,12 @@ def run_offline(
     probability = np.min([prediction.feasible_probability for prediction in predictions], axis=0)
     predicted = np.exp(combined(task, objectives))
     return OfflineResult(designs, predicted, probability, seconds, surrogate, interrupted)
+
+
+def _check_references(task: OfflineTask) -> None:
+    # Not a matter of the task alone: one whose logs are gone may be given its references later.
+    if task.combine == "worst":
+        _ = task.resolved_references
 
 
 def combined(task: OfflineTask, logarithms: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -310,17 +350,8 @@ def combined(task: OfflineTask, logarithms: NDArray[np.float64]) -> NDArray[np.f
         # Of numbers of any size: the largest is taken out of the sum.
         largest = logarithms.max(axis=0)
         return np.asarray(largest + np.log((weights * np.exp(logarithms - largest)).sum(axis=0)))
-    references = []
-    for name in task.applications:
-        reference = (task.references or {}).get(name)
-        if reference is None and name in task.logs:
-            reference = task.best_logged(name)
-        if reference is None:
-            raise ConfigurationError(
-                f"the worst ratio needs a reference for {name}: no logged design gives one"
-            )
-        references.append(math.log(reference))
-    return np.asarray((logarithms - np.array(references)[:, None]).max(axis=0))
+    references = np.array([math.log(reference) for reference in task.resolved_references])
+    return np.asarray((logarithms - references[:, None]).max(axis=0))
 
 
 def training_data(task: OfflineTask, *, infeasible: bool = True) -> TrainingData:
@@ -349,16 +380,9 @@ def training_data(task: OfflineTask, *, infeasible: bool = True) -> TrainingData
         application = application[kept]
     contextual: dict[str, Any] = {}
     if task.contextual and task.contexts is not None:
-        rows = [np.asarray(task.contexts[name], np.float64) for name in task.logs]
-        for name, row in zip(task.logs, rows, strict=True):
-            if row.shape != rows[0].shape:
-                raise ConfigurationError(
-                    f"the context of {name} has shape {row.shape}, that of {next(iter(task.logs))} "
-                    f"{rows[0].shape}; all need the same features"
-                )
         contextual = {
             "applications": tuple(task.logs),
-            "contexts": np.stack(rows),
+            "contexts": np.stack([np.asarray(task.contexts[name], np.float64) for name in task.logs]),
             "application": application,
         }
     return TrainingData(task.space, **arrays, metrics=metrics, **contextual)
@@ -378,7 +402,7 @@ def _trained(
     if method.kind == "trees":
         from prime_fast.surrogate.trees import train_trees
 
-        return train_trees(data, seed)
+        return train_trees(data, seed, record)
     from prime_fast.surrogate import train
 
     settings = method.settings(budget, architecture)
@@ -422,7 +446,7 @@ def _searched(
         designs = np.unique(task.candidates[task.within(task.candidates)], axis=0)
         scores, violations = score(designs)
         order = np.lexsort((scores, violations))[:CANDIDATES]
-        return _chosen(designs[order], violations[order], proposals), False, 0.0
+        return _chosen(task.space, designs[order], violations[order], proposals), False, 0.0
     evaluations = SEARCH_EVALUATIONS[budget]
     found = minimize(
         task.space,
@@ -435,7 +459,7 @@ def _searched(
         keep=max(proposals, CANDIDATES),
         callback=None if progress is None else (lambda done, *_: progress("search", done, evaluations)),
     )
-    designs = _chosen(found.designs, found.violations, proposals)
+    designs = _chosen(task.space, found.designs, found.violations, proposals)
     return designs, found.stopped_by == "interrupt", found.seconds - found.scoring_seconds
 
 
@@ -454,18 +478,19 @@ def _known(task: OfflineTask, *, infeasible: bool) -> NDArray[np.uint64]:
     return np.unique(np.concatenate([np.asarray(everywhere, np.uint64), *failed]))
 
 
-def _chosen(designs: Ranks, violations: NDArray[np.float64], proposals: int) -> Ranks:
+def _chosen(space: DesignSpace, designs: Ranks, violations: NDArray[np.float64], proposals: int) -> Ranks:
     """Return proposals among designs, the best first; one that is known or bad only where others lack."""
     designs = designs[: max(proposals, int((violations <= 0.0).sum()))]
-    return designs[distinct_rows(designs, proposals)]
+    return designs[distinct_rows(designs, proposals, space.kinds)]
 
 
-def distinct_rows(designs: Ranks, count: int) -> NDArray[np.intp]:
+def distinct_rows(designs: Ranks, count: int, kinds: Sequence[str]) -> NDArray[np.intp]:
     """Return rows of designs that differ from one another, the best first.
 
     Next to a surrogate's best design stand others that differ in what it takes to be nothing: if it is wrong
     in one, it is wrong in all. So each row is the next one whose ranks differ from those of all rows before
-    by at least half a rank a parameter on average; where there are too few such, by less.
+    by at least half a rank a parameter on average; where there are too few such, by less. Values without
+    order are all one rank apart.
 
     Parameters
     ----------
@@ -473,8 +498,11 @@ def distinct_rows(designs: Ranks, count: int) -> NDArray[np.intp]:
         The best first.
     count : int
         Rows to return; all where there are no more.
+    kinds : sequence of str
+        Of each parameter, as in `DesignSpace.kinds`.
     """
     ranks = designs.astype(np.int64)
+    most = np.where(np.array(kinds) == "categorical", 1, np.iinfo(np.int64).max)
     rows: list[int] = []
     farthest = -(-designs.shape[1] // 2)
     nearest = np.full(len(ranks), np.iinfo(np.int64).max)
@@ -486,7 +514,8 @@ def distinct_rows(designs: Ranks, count: int) -> NDArray[np.intp]:
                 break
             place += int(far[0])
             rows.append(place)
-            nearest = np.minimum(nearest, np.abs(ranks - ranks[place]).sum(axis=1))
+            apart = np.minimum(np.abs(ranks - ranks[place]), most)
+            nearest = np.minimum(nearest, apart.sum(axis=1))
     return np.array(sorted(rows), np.intp)
 
 
@@ -514,8 +543,10 @@ def _logged(task: OfflineTask, proposals: int) -> OfflineResult:
         rows = rows[np.argsort(log.objective[rows], kind="stable")][:proposals]
         lists.append(list(zip(log.ranks[rows], log.objective[rows], strict=True)))
     turns = [one[turn] for turn in range(proposals) for one in lists if turn < len(one)]
-    distinct = {ranks.tobytes(): (ranks, objective) for ranks, objective in reversed(turns)}
-    chosen = list(reversed(distinct.values()))[:proposals]
+    distinct: dict[bytes, tuple[Ranks, float]] = {}
+    for ranks, objective in turns:
+        distinct.setdefault(ranks.tobytes(), (ranks, objective))
+    chosen = list(distinct.values())[:proposals]
     if not chosen:
         raise NoFeasibleDesignError("no design logged is feasible and within the limits")
     designs = np.stack([ranks for ranks, _ in chosen])

@@ -25,7 +25,7 @@ from prime_fast.offline import (
     OfflineTask,
     run_offline,
 )
-from prime_fast.run_directory import RunDirectory
+from prime_fast.run_directory import RunDirectory, json_data
 from prime_fast.space import DesignSpace
 from prime_fast.verification import EDGE_TPU_V1, reference_designs, simulators_for, verify
 from prime_fast.workload import Application, application_names
@@ -138,36 +138,39 @@ class OptimizeResult:
         return {row["design"]: row[self.objective] / best for row in rows}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the result as JSON data."""
-        return {
-            "applications": self.applications,
-            "learned_from": self.learned_from,
-            "method": self.method,
-            "combine": self.combine,
-            "objective": self.objective,
-            "limits": self.limits,
-            "proposals": self.proposals.to_dicts(),
-            "references": self.references.to_dicts(),
-            "ratios": self.ratios(),
-            "learned_constraints": {
-                name: [
-                    {
-                        "constraint": str(one),
-                        "quantity": one.quantity,
-                        "at_least": one.at_least,
-                        "bound": one.bound,
-                        "infeasible": one.infeasible,
-                    }
-                    for one in constraints
-                ]
-                for name, constraints in self.learned_constraints.items()
-            },
-            "simulator_queries": self.queries,
-            "interrupted": self.interrupted,
-            "warnings": self.warnings,
-            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
-            "out": None if self.out is None else str(self.out),
-        }
+        """Return the result as JSON data, what is not finite as None."""
+        data: dict[str, Any] = json_data(
+            {
+                "applications": self.applications,
+                "learned_from": self.learned_from,
+                "method": self.method,
+                "combine": self.combine,
+                "objective": self.objective,
+                "limits": self.limits,
+                "proposals": self.proposals.to_dicts(),
+                "references": self.references.to_dicts(),
+                "ratios": self.ratios(),
+                "learned_constraints": {
+                    name: [
+                        {
+                            "constraint": str(one),
+                            "quantity": one.quantity,
+                            "at_least": one.at_least,
+                            "bound": one.bound,
+                            "infeasible": one.infeasible,
+                        }
+                        for one in constraints
+                    ]
+                    for name, constraints in self.learned_constraints.items()
+                },
+                "simulator_queries": self.queries,
+                "interrupted": self.interrupted,
+                "warnings": self.warnings,
+                "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
+                "out": None if self.out is None else str(self.out),
+            }
+        )
+        return data
 
 
 def optimize(
@@ -267,12 +270,13 @@ def optimize(
         limits = DEFAULT_LIMITS if space == DesignSpace.bundled() else {}
     read = read_logs(learned, logs, space, objective, columns, feasible_values)
     limits = _checked_limits(limits, space, read)
+    features = known_contexts([*learned, *targets], contexts)
     task = OfflineTask(
         space,
         logged_designs(learned, read, space, limits),
         tuple(targets),
         limits,
-        known_contexts([*learned, *targets], contexts),
+        features,
         combine,
         weights,
         references,
@@ -287,7 +291,7 @@ def optimize(
         "combine": combine,
         "weights": dict(weights or {}),
         "references": dict(references or {}),
-        "contexts": {name: list(values) for name, values in (contexts or {}).items()},
+        "contexts": {name: features[name].tolist() for name in contexts or {}},
         "objective": objective,
         "limits": limits,
         "proposals": proposals,
@@ -318,6 +322,9 @@ def optimize(
         if run is not None and trains:
             found.surrogate.save(run.path / "surrogate.safetensors")  # type: ignore[union-attr]
         result = _verified(task, found, read, inputs, threads, run)
+        if run is not None:
+            run.table("proposals", result.proposals)
+            run.close("interrupted" if result.interrupted else "complete", result=result.as_dict())
     except KeyboardInterrupt:
         if run is not None:
             run.close("interrupted")
@@ -326,9 +333,6 @@ def optimize(
         if run is not None:
             run.close("failed", error=str(error))
         raise
-    if run is not None:
-        run.table("proposals", result.proposals)
-        run.close("interrupted" if result.interrupted else "complete", result=result.as_dict())
     return result
 
 
@@ -349,8 +353,9 @@ def _verified(
     if simulators:
         table = table.hstack(verify(task, simulators, found.designs, objective, threads))
         queries["proposals"] = len(found.designs) * len(simulators)
-    references = reference_designs(task, inputs["learned_from"], logs, simulators, objective, threads)
-    queries["references"] = sum(name == EDGE_TPU_V1.title for name in references["design"]) * len(simulators)
+    references, queries["references"] = reference_designs(
+        task, inputs["learned_from"], logs, simulators, objective, threads
+    )
     return OptimizeResult(
         proposals=table,
         references=references,
@@ -359,7 +364,8 @@ def _verified(
         applications=names,
         limits=dict(task.limits),
         queries=queries,
-        warnings=[warning for log in logs for warning in log.warnings],
+        # Logs of one file tell the same of it.
+        warnings=list(dict.fromkeys(warning for log in logs for warning in log.warnings)),
         surrogate=found.surrogate,
         learned_constraints=_learned_constraints(task, found.surrogate),
         learned_from=inputs["learned_from"],
@@ -388,6 +394,8 @@ def _applications(applications: str | Sequence[str] | None, logs: object) -> lis
     if applications is None:
         return [DEFAULT_APPLICATION] if logs is None else []
     given = [applications] if isinstance(applications, str) else list(applications)
+    if not given:
+        raise ConfigurationError("the list of applications is empty; name one, or leave the list out")
     known = {name.lower(): name for name in application_names()}
     for name in given:
         if logs is None and name.lower() not in known:
@@ -440,10 +448,21 @@ def read_logs(
     columns: Mapping[str, str] | None,
     feasible_values: Mapping[str, Sequence[str]] | None,
 ) -> list[Log]:
-    """Return one log an application, or the one log where no application is named."""
+    """Return one log an application, or the one log where no application is named.
+
+    Raises
+    ------
+    ConfigurationError, DataError
+        If a log can't be read, or names applications but not the one that is asked for.
+    """
     if isinstance(logs, Log):
         if len(names) > 1:
             raise ConfigurationError("one Log serves one application; give files with a column `application`")
+        if others := _others(logs, names):
+            raise ConfigurationError(
+                f"the Log has rows of {', '.join(others)}; read one of {names[0]} alone "
+                f"(`read_log` with application={names[0]!r})"
+            )
         return [logs]
     if logs is None:
         if space != DesignSpace.bundled():
@@ -463,9 +482,17 @@ def read_logs(
     if len(names) > 1:
         return [read(name) for name in names]
     log = read(None)
-    if names and "application" in log.frame.columns and log.frame["application"].n_unique() > 1:
-        log = read(names[0])
-    return [log]
+    return [read(names[0]) if _others(log, names) else log]
+
+
+def _others(log: Log, names: list[str]) -> list[str]:
+    """Return what a log that names applications has beside the one asked for; ``no application`` for null."""
+    if not names or "application" not in log.frame.columns:
+        return []
+    found = log.frame["application"].unique().sort().to_list()
+    if found == [None]:
+        return []
+    return [name or "no application" for name in found if (name or "").lower() != names[0].lower()]
 
 
 def _checked_limits(limits: Mapping[str, float], space: DesignSpace, logs: list[Log]) -> dict[str, float]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from prime_fast.errors import ConfigurationError
 from prime_fast.logs.writing import atomic_file, write_table
@@ -34,6 +37,17 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "processors": os.cpu_count(),
     }
+
+
+def json_data(data: Any) -> Any:
+    """Return what JSON can hold: NumPy's numbers and arrays as Python's, None for what is not finite."""
+    if isinstance(data, np.generic | np.ndarray):
+        data = data.tolist()
+    if isinstance(data, dict):
+        return {key: json_data(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [json_data(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 class RunDirectory:
@@ -71,7 +85,7 @@ class RunDirectory:
             "environment": environment(),
             **inputs,
         }
-        self._write_manifest()
+        self._write(self.manifest)
         self._records: TextIO | None = None
 
     def record(self, entry: Mapping[str, Any]) -> None:
@@ -79,7 +93,7 @@ class RunDirectory:
         try:
             if self._records is None:
                 self._records = (self.path / "training.jsonl").open("w", encoding="utf-8")
-            self._records.write(json.dumps(entry, allow_nan=False) + "\n")
+            self._records.write(json.dumps(json_data(dict(entry)), allow_nan=False) + "\n")
             self._records.flush()
         except OSError as error:
             raise ConfigurationError(f"{self.path}: can't be written: {error.strerror}") from None
@@ -94,12 +108,14 @@ class RunDirectory:
         if self._records is not None:
             self._records.close()
             self._records = None
-        self.manifest |= {"status": status, "ended": _now(), **outcome}
-        self._write_manifest()
+        # Kept only once it is written: after an error the next status is written without it.
+        manifest = self.manifest | {"status": status, "ended": _now(), **outcome}
+        self._write(manifest)
+        self.manifest = manifest
 
-    def _write_manifest(self) -> None:
+    def _write(self, manifest: dict[str, Any]) -> None:
         with atomic_file(self.path / MANIFEST) as file:
-            file.write(json.dumps(self.manifest, indent=2, allow_nan=False).encode())
+            file.write(json.dumps(json_data(manifest), indent=2, allow_nan=False).encode())
 
 
 def _now() -> str:

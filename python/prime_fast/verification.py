@@ -64,10 +64,11 @@ def reference_designs(
     simulators: list[Simulator],
     objective: str,
     threads: int | None,
-) -> pl.DataFrame:
-    """Return the best logged designs and, in a space of the template, the Edge TPU V1."""
+) -> tuple[pl.DataFrame, int]:
+    """Return the best logged designs and, in a space of the template, the Edge TPU V1; and simulations."""
     space, limits = task.space, task.limits
     rows: list[dict[str, Any]] = []
+    queries = 0
     # What is logged needs no simulator where it is the very thing that is designed for.
     alone = len(logs) == 1 and not task.contextual and task.combine != "worst"
     for place, log in enumerate(logs):
@@ -79,6 +80,7 @@ def reference_designs(
         rows[-1] |= {name: best.get(name) for name in limits}
         if not alone:
             verified = verify(task, simulators, space.designs([best]), objective, threads)
+            queries += len(simulators)
             rows[-1][objective] = verified[f"simulated_{objective}"][0]
     if simulators and set(space.names) <= EDGE_TPU_V1.values.keys():
         # Weights are cached as in the space's own designs, unless those differ in it.
@@ -87,9 +89,11 @@ def reference_designs(
         alike = [Simulator(simulator.application, narrowed) for simulator in simulators]
         designs = narrowed.designs([values])
         verified = verify(task, alike, designs, objective, threads)
+        queries += len(alike)
         rows.append({"design": EDGE_TPU_V1.title, **values, objective: verified[f"simulated_{objective}"][0]})
         rows[-1] |= {
             name: float(narrowed.metric(name, designs)[0]) for name in limits if name in space.metric_names
         }
     schema = ["design", *space.names, objective, *(name for name in limits if name != objective)]
-    return pl.DataFrame(rows, schema=schema if not rows else None, infer_schema_length=None).select(schema)
+    table = pl.DataFrame(rows, schema=schema if not rows else None, infer_schema_length=None)
+    return table.select(schema), queries

@@ -37,6 +37,13 @@ MOST_DRAWS = 1 << 22
 """Designs drawn at most to find a sample within the limits."""
 DRAWS = 1 << 16
 MOST_VALUES = 64
+SCHEMA = {
+    "parameter": pl.String,
+    "first_order": pl.Float64,
+    "first_order_error": pl.Float64,
+    "total": pl.Float64,
+    "total_error": pl.Float64,
+}
 LEAST_DESIGNS = 100
 """Fewer designs within the limits than this give no index."""
 
@@ -49,13 +56,14 @@ class Importance:
     ----------
     table : polars.DataFrame
         One row a parameter, the greatest total index first: ``parameter``, ``first_order``, ``total`` and
-        their bootstrap standard errors ``first_order_error`` and ``total_error``.
+        their bootstrap standard errors ``first_order_error`` and ``total_error``. No rows where the function
+        is constant: nothing matters to it.
     designs : int
         Size of the sample.
     share_within : float
         Share of the design space that keeps limits and constraints, estimated.
     deviation : float
-        Standard deviation of f over the sample.
+        Standard deviation of f over the sample; 0 where it is constant.
     evaluations : int
         Designs that f was asked for.
     """
@@ -91,7 +99,7 @@ def importance(
     Returns
     -------
     Importance or None
-        None where fewer than 100 designs within the limits were found, or the function is constant.
+        None where fewer than 100 designs within the limits were found.
 
     Raises
     ------
@@ -117,7 +125,7 @@ def importance(
     own, outcome, weight = answers[:n], np.zeros((n, len(values))), kept.astype(np.float64)
     outcome[kept] = answers[n:]
     if not own.std() > 1e-12 * (1.0 + np.abs(own).max()):
-        return None
+        return Importance(pl.DataFrame(schema=SCHEMA), n, share, 0.0, len(distinct))
     # Far from zero, sums of squares would lose what they are to tell.
     outcome = np.where(weight > 0.0, outcome - own.mean(), 0.0)
     own = own - own.mean()
@@ -140,7 +148,7 @@ def importance(
                 "total_error": float(total[1:].std()),
             }
         )
-    table = pl.DataFrame(rows).sort("total", descending=True, maintain_order=True)
+    table = pl.DataFrame(rows, schema=SCHEMA).sort("total", descending=True, maintain_order=True)
     return Importance(table, n, share, float(np.sqrt(variance[0])), len(distinct))
 
 
@@ -178,7 +186,9 @@ def _uniform(
     found: list[Ranks] = []
     drawn = kept = 0
     while kept < designs and drawn < MOST_DRAWS:
-        candidates = space.sample(DRAWS, seed + drawn // DRAWS)
+        # Keyed by both: seed + k would draw again what the next seed draws first.
+        stream = np.random.SeedSequence([seed % (1 << 63), drawn // DRAWS])
+        candidates = space.sample(DRAWS, int(stream.generate_state(1, np.uint64)[0]))
         candidates = candidates[within(candidates)]
         found.append(candidates)
         kept += len(candidates)

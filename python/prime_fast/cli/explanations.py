@@ -178,6 +178,11 @@ def _importance(analysis: Analysis, console: Console) -> None:
     if found is None:
         _text(console, "No importance of parameters: next to no design is within the limits.")
         return
+    if found.table.is_empty():
+        _text(console, "No importance of parameters: all designs within the limits are predicted alike.")
+        return
+    if feasibility is not None and feasibility.table.is_empty():
+        feasibility = None
     extra = ("total, feasible",) if feasibility is not None else ()
     _title(console, "What matters to the surrogate: Sobol indices, ± standard error")
     table = _table("", "total", "first order", *extra, "around the design")
@@ -226,11 +231,17 @@ def _gains(analysis: Analysis, console: Console) -> None:
         table.add_row(row["application"] + mark, *cells)
     console.print(table)
     gained = analysis.gains["simulated_gain" if simulated else "predicted_gain"].drop_nulls()
+    fails, other_fails = (analysis.gains[name].is_not_null() for name in ("reason", "reference_reason"))
+    # To run where the reference fails is a gain, to fail where it runs a loss.
+    decided = gained.len() + int((fails ^ other_fails).sum())
     lines = []
-    if gained.len() > 1:
-        mean = float(np.exp(np.log(gained.to_numpy()).mean()))
-        won = int((gained > 1.0).sum())
-        lines.append(f"{won} of {gained.len()} gain, geometric mean {_ratio(mean)}.")
+    if decided > 1:
+        won = int((gained > 1.0).sum()) + int((other_fails & ~fails).sum())
+        mean = _ratio(float(np.exp(np.log(gained.to_numpy()).mean()))) if gained.len() else ""
+        told = f", geometric mean {mean}" if mean else ""
+        if gained.len() < decided:
+            told = f"{told} of the {gained.len()} that both run" if mean else ", none of which both run"
+        lines.append(f"{won} of {decided} gain{told}.")
     failing = analysis.gains.filter(pl.col("reason").is_not_null())["application"].to_list()
     if failing:
         lines.append(f"Not run by the design: {', '.join(failing)}.")

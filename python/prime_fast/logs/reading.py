@@ -4,7 +4,8 @@ A row is dropped, counted and named in `Log.dropped`, when
 
 - a parameter is missing or has a value outside its list;
 - the column of feasibility says neither yes nor no;
-- the objective of a feasible design is missing, unreadable, NaN, infinite, zero or negative.
+- the objective of a feasible design is missing, unreadable, NaN, infinite, zero or negative;
+- one application is asked for and the row names none.
 
 Several rows of one design become one row. Where they agree the first stays. Where feasible rows differ in
 the objective, by more than 1e-9 of it, their median stays. Where some say feasible and some infeasible, none
@@ -120,7 +121,7 @@ def read_log(
         ``{"status": ["ok"]}``. Without it the column ``feasible`` decides, then ``infeasible``, as true and
         false or 1 and 0; without either, a design whose objective is missing is infeasible.
     application : str, optional
-        Take only the rows whose ``application`` is this one, in any case.
+        Take only the rows whose ``application`` is this one, in any case; rows without one are dropped.
     least_feasible : int
         Fewest feasible designs to accept; 0 accepts a log with none, to look at.
 
@@ -199,7 +200,7 @@ def read_log(
 
 
 def _only(rows: pl.DataFrame, application: str, name: str) -> pl.DataFrame:
-    """Return the rows of one application."""
+    """Return the rows of one application, and those of none, marked as bad."""
     if "application" not in rows.columns:
         raise DataError(f"{name} has no column `application` to take {application} from")
     known = rows["application"].drop_nulls().unique().sort().to_list()
@@ -208,7 +209,10 @@ def _only(rows: pl.DataFrame, application: str, name: str) -> pl.DataFrame:
             f"{name} has no row of application {application!r}: it has {', '.join(known)}"
             + did_you_mean(application, known)
         )
-    return rows.filter(pl.col("application").str.to_lowercase() == application.lower())
+    nameless = pl.col("application").is_null()
+    rows = rows.filter(nameless | (pl.col("application").str.to_lowercase() == application.lower()))
+    bad = pl.when(nameless & pl.col(DROP).is_null()).then(pl.lit("application is missing"))
+    return rows.with_columns(bad.otherwise(DROP).alias(DROP))
 
 
 def _account(rows: pl.DataFrame) -> tuple[Dropped, ...]:

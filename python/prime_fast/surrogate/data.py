@@ -123,9 +123,9 @@ class TrainingData:
                     f"all {len(values)} feasible designs{where} have the objective {values[0]}: it shows "
                     "nothing to learn"
                 )
-            for metric, known in self.metrics.items():
+            for metric_name, known in self.metrics.items():
                 if np.isnan(known[rows]).all():
-                    raise DataError(f"metric {metric!r} is unknown on every feasible design{where}")
+                    raise DataError(f"metric {metric_name!r} is unknown on every feasible design{where}")
         for name, metric in self.metrics.items():
             if np.isinf(metric).any():
                 row = int(np.flatnonzero(np.isinf(metric))[0])

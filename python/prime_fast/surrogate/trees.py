@@ -45,7 +45,7 @@ ROUNDS = (100, 300, 1000)
 HOLDOUT = 0.2
 """Share of the feasible designs, the best ones, that the choice is made on, as for networks."""
 GATE = 0.5
-"""Probability of being feasible below which the search counts a design as infeasible: it is the likelier then.
+"""Probability of being feasible below which the search counts a design as infeasible: that is likelier then.
 
 Trees see the log as it is, so that theirs is the probability among designs as logged. Networks see as many
 infeasible designs as feasible ones, and have a gate of their own (`TrainingSettings.gate`).
