@@ -102,7 +102,7 @@ from prime_fast.cli.options import Assignment, progress_bar
     "--surrogate",
     "architecture",
     type=click.Choice(["mlp", "transformer"]),
-    help="Network; mlp, but for method prime. The transformer is the published one and takes minutes.",
+    help="Network; mlp, but for method prime. The transformer is the published one: tens of minutes.",
 )
 @click.option("--seed", default=0, show_default=True, help="Same seed, same proposals.")
 @click.option("--threads", type=int, help="Threads of the simulator; all processors by default.")

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from prime_fast.surrogate.settings import TrainingSettings
 
 
+class DivergedError(ArithmeticError):
+    """A prediction of the networks being trained is not finite."""
+
+
 class Adversary:
     """A search a group of members and application, which minimises the group's mean prediction for it.
 
@@ -82,6 +86,8 @@ class Adversary:
         pools = np.stack([self._filled(ranks, size, group) for group, ranks in enumerate(asked)])
         designs = jnp.asarray(pools[self._groups], jnp.int32)
         outputs = np.asarray(_outputs(networks, self._encoder, designs, context), np.float64)
+        if not np.isfinite(outputs).all():
+            raise DivergedError
         for group, (search, ranks) in enumerate(zip(searches, asked, strict=True)):
             if len(ranks):
                 means = outputs[self._groups == group, : len(ranks)].mean(axis=0)

@@ -23,7 +23,7 @@ import optax
 from scipy import stats
 
 from prime_fast.errors import DataError, PrimeFastError
-from prime_fast.surrogate.adversary import Adversary
+from prime_fast.surrogate.adversary import Adversary, DivergedError
 from prime_fast.surrogate.constraints import LearnedConstraint, learn_constraints, violations
 from prime_fast.surrogate.contexts import ContextScale
 from prime_fast.surrogate.data import Scale, TrainingData
@@ -320,7 +320,10 @@ class _Session:
             stops = [steps, step + period - step % period, *(mark for mark in marks if mark > step)]
             if adversary is not None:
                 if step % settings.adversarial_period == 0:
-                    pool = adversary.next_generation(state.networks)
+                    try:
+                        pool = adversary.next_generation(state.networks)
+                    except DivergedError:
+                        raise self._divergence(step, phase) from None
                 stops.append(step + settings.adversarial_period - step % settings.adversarial_period)
             count = min(length, min(stops) - step)
             began = time.perf_counter()
@@ -328,10 +331,7 @@ class _Session:
             state = advance(state, self.rows, terms, pool, key, first, length_now, self.encoder, constants)
             # At once: a search must not be told of what is not finite.
             if (diverged := int(state.diverged)) >= 0:
-                raise DataError(
-                    f"training diverged at step {diverged} of the {phase}: the loss is not finite; "
-                    f"lower the learning rate (now {settings.learning_rate}), alpha or beta"
-                )
+                raise self._divergence(diverged, phase)
             # Where a chunk ends changes nothing in the result, so its length may follow the clock.
             seconds = time.perf_counter() - began
             length = max(1, min(2 * length, int(count * CHUNK_SECONDS / max(seconds, 1e-6))))
@@ -346,6 +346,12 @@ class _Session:
             if self.progress is not None:
                 self.progress(min(self.done, self.total), self.total)
         return state.networks
+
+    def _divergence(self, step: int, phase: str) -> DataError:
+        return DataError(
+            f"training diverged at step {step} of the {phase}: the loss is not finite; "
+            f"lower the learning rate (now {self.settings.learning_rate}), alpha or beta"
+        )
 
     def _record_losses(
         self,
