@@ -67,7 +67,7 @@ def steps_a_second(data: TrainingData, settings: TrainingSettings, limit: float)
 
 @click.command()
 @click.option("--app", default="MobileNetV2", show_default=True)
-@click.option("--steps", default=600, show_default=True, type=click.IntRange(1))
+@click.option("--steps", default=300, show_default=True, type=click.IntRange(1))
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--limit", default=29.0, show_default=True, help="mm2")
 def main(app: str, steps: int, rounds: int, limit: float) -> None:
