@@ -27,15 +27,11 @@ SCHEMA: dict[str, Any] = {
 def learned_constraints(run: FinishedRun, design: Ranks) -> pl.DataFrame:
     """Return a row for each learned constraint of the applications designed for; see `Analysis`."""
     space, one = run.space, design[None]
-    values = space.frame(one).row(0)
     rows = []
     for name in run.task.applications:
         for constraint in run.surrogate.constraints_of(run.task.context(name)):
-            if constraint.exponents:
-                powers = zip(values, constraint.exponents, strict=True)
-                value = math.prod(float(size) ** exponent for size, exponent in powers if exponent)
-            else:
-                value = float(space.metric(constraint.quantity, one)[0])
+            # Products come from logarithms: 28 rather than 27.999999999999996.
+            value = float(f"{constraint.values(space, one)[0]:.12g}")
             bound = constraint.bound
             below = bound / value if value > 0.0 else math.inf
             rows.append(

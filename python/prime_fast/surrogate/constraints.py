@@ -73,6 +73,12 @@ class LearnedConstraint:
         """Return it as it would stand in a space's file."""
         return f"{self.quantity} {'>=' if self.at_least else '<='} {self.bound:.6g}"
 
+    def values(self, space: DesignSpace, ranks: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Return the quantity of each design, in the unit of the bound."""
+        if not self.exponents:
+            return np.asarray(space.metric(self.quantity, _ranks(space, ranks)))
+        return np.exp(_logarithms(space, ranks, [(self.quantity, self.exponents)])[:, 0])
+
     def excess(self, space: DesignSpace, ranks: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return by what factor each design breaks the bound, as a logarithm: 0.0 where it keeps it."""
         beyond = _logarithms(space, ranks, [(self.quantity, self.exponents)])[:, 0] - math.log(self.bound)
