@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use prime_fast_core::search::{Domain, LimitedSpace};
+use prime_fast_core::space::Batch;
 use prime_fast_core::space::expression::{Condition, Meaning, Names, Number, Values};
 use prime_fast_core::{DesignSpace, Error};
 use proptest::prelude::*;
@@ -287,8 +288,8 @@ impl Tree {
                 let arguments: Vec<f64> = arguments.iter().map(|argument| argument.number(design)).collect();
                 let known = arguments.iter().copied().filter(|value| !value.is_nan());
                 match *name {
-                    "min" => known.min_by(f64::total_cmp).unwrap_or(f64::NAN),
-                    "max" => known.max_by(f64::total_cmp).unwrap_or(f64::NAN),
+                    "min" => known.min_by(f64::total_cmp).map_or(f64::NAN, |least| least + 0.0),
+                    "max" => known.max_by(f64::total_cmp).map_or(f64::NAN, |most| most + 0.0),
                     "abs" => arguments[0].abs(),
                     "ceil" => arguments[0].ceil(),
                     "floor" => arguments[0].floor(),
@@ -531,6 +532,31 @@ fn floor_division_and_modulo_are_pythons() {
         let value = |text: &str| Number::parse(text, &names()).unwrap().evaluate(&design);
         assert_eq!((value("a // bc"), value("a % bc")), (quotient, rest), "{a} by {b}");
     }
+}
+
+#[test]
+fn the_zero_of_min_and_max_has_one_sign_for_one_design_and_for_many() {
+    let zeros = ["0", "-0", "z", "-z", "z * -1"];
+    let mut text = "name = 'zeros'\nparameter = [{ name = 'z', values = [0] }]\n".to_owned();
+    let mut constraints = 0;
+    for (a, b) in zeros.iter().flat_map(|a| zeros.map(|b| (a, b))) {
+        for function in ["min", "max"] {
+            let expression = format!("1 / {function}({a}, {b})");
+            let value = Number::parse(&expression.replace('z', "(0 * 1)"), &names()).unwrap();
+            assert_eq!(value.evaluate(&Design([0.0; 3], false, 0, 0.0)), f64::INFINITY, "{expression}");
+            writeln!(text, "[[constraint]]\nname = 'c{constraints}'\nexpression = '{expression} > 0'")
+                .unwrap();
+            constraints += 1;
+        }
+    }
+    let space = space(&text);
+    assert_eq!(space.check(&[0_u8]), None);
+    let mut broken = [1; 40];
+    Batch::new(&space, &[0_u8; 40]).check(&mut broken);
+    assert_eq!(broken, [0; 40]);
+    let mut violations = [f64::NAN; 40];
+    LimitedSpace::new(space, &[]).unwrap().violations(&[0; 40], &mut violations);
+    assert_eq!(violations, [0.0; 40]);
 }
 
 #[test]

@@ -51,13 +51,21 @@ pub fn install<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() ->
 
 impl Simulator {
     fn score_rows<R: Rank>(&self, py: Python<'_>, ranks: &[R], threads: Option<usize>) -> PyResult<Scores> {
-        let (pool, space) = (pool(threads)?, self.inner.space());
+        // One thread is the caller's: to start another takes longer than to score a small batch.
+        let inline = threads == Some(1);
+        let (pool, space) = (pool(threads.filter(|_| !inline))?, self.inner.space());
         let mut all = Scores::new(ranks.len() / space.dimensions());
         for (slice, part) in ranks.chunks(SLICE * space.dimensions()).enumerate() {
-            let mut score = || self.inner.score_part(part, &mut all, slice * SLICE);
-            py.detach(|| install(pool.as_ref(), &mut score))
-                // The whole batch knows the row that is wrong.
-                .map_err(|error| raise(space.validate(ranks).err().unwrap_or(error)))?;
+            let (scores, first) = (&mut all, slice * SLICE);
+            let scored = py.detach(|| {
+                if inline {
+                    self.inner.score_part_inline(part, scores, first)
+                } else {
+                    install(pool.as_ref(), || self.inner.score_part(part, scores, first))
+                }
+            });
+            // The whole batch knows the row that is wrong.
+            scored.map_err(|error| raise(space.validate(ranks).err().unwrap_or(error)))?;
             py.check_signals()?;
         }
         Ok(all)

@@ -533,9 +533,27 @@ impl Simulator {
 
     /// As [`Self::score`], for a part of a batch whose results go from row `first` on.
     pub fn score_part<R: Rank>(&self, ranks: &[R], scores: &mut Scores, first: usize) -> Result<()> {
+        self.score_chunks(ranks, scores, first, 1)
+    }
+
+    /// As [`Self::score_part`], on the calling thread alone: there is no pool to start or to wake.
+    pub fn score_part_inline<R: Rank>(&self, ranks: &[R], scores: &mut Scores, first: usize) -> Result<()> {
+        // What may not be split is not handed to other threads.
+        self.score_chunks(ranks, scores, first, usize::MAX)
+    }
+
+    /// Scores chunks of designs, at least so many of them on one thread.
+    fn score_chunks<R: Rank>(
+        &self,
+        ranks: &[R],
+        scores: &mut Scores,
+        first: usize,
+        least: usize,
+    ) -> Result<()> {
         let dimensions = self.space.dimensions();
+        let chunks = ranks.par_chunks(CHUNK * dimensions).with_min_len(least);
         // On all threads, then again for the error's row.
-        if ranks.par_chunks(CHUNK * dimensions).any(|ranks| self.space.validate(ranks).is_err()) {
+        if chunks.any(|ranks| self.space.validate(ranks).is_err()) {
             self.space.validate(ranks)?;
         }
         let (designs, all) = (ranks.len() / dimensions, scores.reason.len());
@@ -551,7 +569,7 @@ impl Simulator {
             scores.reason[part.clone()].par_chunks_mut(CHUNK),
             ranks.par_chunks(CHUNK * dimensions),
         );
-        outputs.into_par_iter().for_each_init(
+        outputs.into_par_iter().with_min_len(least).for_each_init(
             Vec::new,
             |costs, (latency_us, area_mm2, energy_uj, peak_power_mw, reason, designs)| {
                 let mut outputs = Outputs { latency_us, area_mm2, energy_uj, peak_power_mw, reason };

@@ -1,7 +1,7 @@
 //! Metrics and constraints of many designs at once: each operation of an expression runs over all of them, with
 //! the same rounding as for one design.
 
-use super::expression::{Arithmetic, Condition, Function, Number};
+use super::expression::{Arithmetic, Condition, Function, Number, least, most};
 use super::{DesignSpace, Rank, Table};
 
 /// Designs that an operation runs over at a time: enough to hide what it costs to come to the operation.
@@ -138,8 +138,8 @@ impl<'a, R: Rank> Batch<'a, R> {
                 let mut all = arguments.iter().map(|argument| self.number(argument, first));
                 let one = all.next().unwrap_or([f64::NAN; BLOCK]);
                 match function {
-                    Function::Min => all.fold(one, |a, b| zip(a, b, f64::min)),
-                    Function::Max => all.fold(one, |a, b| zip(a, b, f64::max)),
+                    Function::Min => all.fold(one, |a, b| zip(a, b, least)),
+                    Function::Max => all.fold(one, |a, b| zip(a, b, most)),
                     Function::Abs => map(one, f64::abs),
                     Function::Ceil => map(one, f64::ceil),
                     Function::Floor => map(one, f64::floor),

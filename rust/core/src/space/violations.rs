@@ -3,7 +3,7 @@
 
 use multiversion::multiversion;
 
-use super::expression::{Arithmetic, Comparison, Condition, Function, Number};
+use super::expression::{Arithmetic, Comparison, Condition, Function, Number, least, most};
 use super::{DesignSpace, excess};
 
 /// Designs that an operation runs over at a time: enough to hide what it costs to come to the operation.
@@ -192,8 +192,8 @@ fn run(this: &Violations, space: &DesignSpace, columns: &[u16], violations: &mut
                     Function::Log2 => map(&known[a], out, f64::log2),
                     Function::Min | Function::Max => *out = known[a],
                 },
-                Operation::Two(Function::Min, a, b) => zip(&known[a], &known[b], out, f64::min),
-                Operation::Two(_, a, b) => zip(&known[a], &known[b], out, f64::max),
+                Operation::Two(Function::Min, a, b) => zip(&known[a], &known[b], out, least),
+                Operation::Two(_, a, b) => zip(&known[a], &known[b], out, most),
                 Operation::Rank { parameter, rank, equal } => {
                     map(&ranks(parameter), out, |one| {
                         f64::from(u8::from((usize::from(one) == rank) != equal))

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::{Arithmetic, Comparison, Condition, Function, Number};
+use super::{Arithmetic, Comparison, Condition, Function, Number, least, most};
 use crate::space::DesignSpace;
 
 /// Most combinations of the axes: positions fit in 16 bits.
@@ -194,13 +194,13 @@ impl<'a> Grid<'a> {
                 let mut all = arguments.iter();
                 let first = all.next().map_or_else(|| Column::constant(f64::NAN), |one| self.number(one));
                 match function {
-                    Function::Min => all.fold(first, |least, one| {
+                    Function::Min => all.fold(first, |lesser, one| {
                         let one = self.number(one);
-                        self.zip(&least, &one, f64::min)
+                        self.zip(&lesser, &one, least)
                     }),
-                    Function::Max => all.fold(first, |most, one| {
+                    Function::Max => all.fold(first, |greater, one| {
                         let one = self.number(one);
-                        self.zip(&most, &one, f64::max)
+                        self.zip(&greater, &one, most)
                     }),
                     Function::Abs => first.map(f64::abs),
                     Function::Ceil => first.map(f64::ceil),

@@ -6,8 +6,9 @@
 //! zero give an infinity or NaN, as in IEEE 754.
 //!
 //! Parsing also checks types, so evaluation can't fail: an expression is a [`Number`] or a [`Condition`].
-//! A comparison with NaN (0/0, say) does not hold, `!=` included. `min` and `max` pass over NaN. `not` is moved
-//! inwards to the comparisons, so that neither of `a < b` and `not a < b` holds where one side is NaN.
+//! A comparison with NaN (0/0, say) does not hold, `!=` included. `min` and `max` pass over NaN, and give 0 where
+//! they would give -0. `not` is moved inwards to the comparisons, so that neither of `a < b` and `not a < b` holds
+//! where one side is NaN.
 
 pub(crate) mod grid;
 pub mod interval;
@@ -183,8 +184,8 @@ impl Number {
                 let mut all = arguments.iter().map(|argument| argument.evaluate(values));
                 let first = all.next().unwrap_or(f64::NAN);
                 match function {
-                    Function::Min => all.fold(first, f64::min),
-                    Function::Max => all.fold(first, f64::max),
+                    Function::Min => all.fold(first, least),
+                    Function::Max => all.fold(first, most),
                     Function::Abs => first.abs(),
                     Function::Ceil => first.ceil(),
                     Function::Floor => first.floor(),
@@ -207,6 +208,19 @@ impl Arithmetic {
             Self::Modulo => divide_with_rest(a, b).1,
         }
     }
+}
+
+/// The lesser number. Of which sign it is if both are zeros IEEE 754 leaves open, and with it what it divides: it
+/// is 0, however the loop is compiled.
+#[inline]
+pub(super) fn least(a: f64, b: f64) -> f64 {
+    a.min(b) + 0.0
+}
+
+/// The greater number, of zeros as for [`least`].
+#[inline]
+pub(super) fn most(a: f64, b: f64) -> f64 {
+    a.max(b) + 0.0
 }
 
 /// Quotient rounded towards minus infinity, and the rest, which has the sign of `b`.
