@@ -655,6 +655,35 @@ def test_failures_count_in_means(tables: dict[str, Any]) -> None:
     assert counts["4 trained"]["best"] == pytest.approx(1.005)
 
 
+def test_more_applications_are_compared_seed_by_seed(tables: dict[str, Any]) -> None:
+    evaluation = tables["evaluation"]
+    rows = dict(evaluation.rows)
+    for p in evaluation.planned:
+        if p.table in ("2 trained", "8 trained") and p.job.kind == "offline":
+            factor = 0.9 if p.table == "8 trained" else 1.0
+            rows[p.job] = rows[p.job] | {"best_of_16_us": factor * (100.0 + 300.0 * p.job.seed)}
+    (table,) = aims_table(dataclasses.replace(evaluation, rows=rows))
+    row = by_case(table)["zero-shot, 8 over 2"]
+    # However seeds differ, nine tenths with each.
+    assert (row["value"], row["low"], row["high"]) == pytest.approx((0.9, 0.9, 0.9))
+
+
+def test_what_failed_is_not_what_was_not_measured(tables: dict[str, Any], tmp_path: Path) -> None:
+    worse = {("default", "M4", seed): None for seed in (0, 1)}
+    found = changed(tables["evaluation"], worse)
+    tables_ = case_tables(found, "single", "single")
+    directory = write_tables(tmp_path, tables_, run_frame(found))
+    rows = json.loads((directory / "single-default.json").read_text())["rows"]
+    (row,) = (row for row in rows if row["case"] == "M4")
+    assert (row["best"], row["best_of_128"]) == (FAILED, None)
+    with (directory / "single-default.csv").open() as file:
+        (cells,) = (row for row in csv.DictReader(file) if row["case"] == "M4")
+    assert (cells["best"], cells["best_of_128"]) == ("inf", "")
+    runs = pl.read_csv(directory / "runs.csv").filter(method="default", training="M4", area_mm2=29.0)
+    assert runs["best_of_16_us"].to_list() == [float("inf")] * 2
+    assert runs["best_of_128_us"].to_list() == [None] * 2
+
+
 def test_a_job_of_two_sections_counts_once(tables: dict[str, Any]) -> None:
     evaluation = tables["evaluation"]
     job = Job("online", ("M4",), 29.0, "genetic", seed=0, queries=1_000)
@@ -907,10 +936,10 @@ def test_files_of_tables(tables: dict[str, Any]) -> None:
         body = [line for line in (out / f"{name}.md").read_text().splitlines() if line.startswith("|")]
         assert len(body) == frame.height + 2
         assert len({line.count("|") for line in body}) == 1
-    # A failure is shown as such, and null in JSON.
+    # A failure is shown as such.
     assert FAILED in (out / "ablations-applications.md").read_text()
     single = json.loads((out / "ablations-applications.json").read_text())["rows"]
-    assert next(row for row in single if row["case"] == "random")["M4"] is None
+    assert next(row for row in single if row["case"] == "random")["M4"] == FAILED
     with (out / "runs.csv").open() as file:
         runs = list(csv.DictReader(file))
     assert len(runs) == run_frame(tables["evaluation"]).height

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,10 +16,16 @@ from prime_fast.benchmark.statistics import (
     holm,
     interquartile_mean,
     interval,
+    paired_interval,
     paired_p,
     probability_of_improvement,
     statistic_of,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 FINITE = st.floats(0.5, 4.0)
 
@@ -55,6 +62,20 @@ def test_statistics_over_strata() -> None:
 def test_interval_of_a_statistic_of_ones_own() -> None:
     found = interval([[1.0, 1.0], [2.0, 3.0]], lambda drawn, axis: np.max(drawn[1] / drawn[0], axis=axis))
     assert found == (2.0, 3.0)
+
+
+def test_interval_of_pairs() -> None:
+    few = np.array([[1.0, 2.0, 9.0, 40.0], [3.0, 3.0, 4.0, 8.0]])
+    pairs = [np.stack([runs, 0.9 * runs]) for runs in few]
+
+    def ratio(drawn: Sequence[NDArray[np.float64]], axis: int) -> NDArray[np.float64]:
+        return np.asarray(np.median(drawn[0][1], axis=axis) / np.median(drawn[0][0], axis=axis))
+
+    # However seeds differ, the one is 0.9 of the other with each.
+    assert paired_interval(pairs, ratio) == pytest.approx((0.9, 0.9))
+    assert paired_interval([pairs[0][:, :1]], ratio) is None
+    low, high = interval(list(pairs[0]), lambda drawn, axis: ratio([np.stack(drawn)], axis)) or (0.0, 0.0)
+    assert low < 0.5 < 2 < high
 
 
 def test_interval_resamples_within_strata() -> None:

@@ -2,8 +2,10 @@
 
 Of the default method, where it ran: geometric means over applications of the median over seeds, in which a
 run without a feasible proposal is infinite, so that an application fails where half of its runs do;
-``failed`` says how many do. Intervals are those of the stratified bootstrap over seeds. Of nothing it is said
-whether it is met where an application is missing, one of the paper's ablations, or one of 10 seeds of a case.
+``failed`` says how many do. Intervals are those of the stratified bootstrap over seeds; what is compared over
+the same applications and seeds is drawn together. Of nothing it is
+said whether it is met where an application is missing, one of the paper's ablations, or one of 10 seeds of a
+case.
 
 - gain: best logged latency / best of 16
 - ablations: the default method's interquartile mean / that of the best of the others, on the application
@@ -23,7 +25,7 @@ from prime_fast.benchmark.paper import PUBLISHED_SINGLE, SEVERAL, ZERO_SHOT
 from prime_fast.benchmark.paper_ablations import PUBLISHED_ABLATIONS, ablation_strata, paired
 from prime_fast.benchmark.paper_summary import CASE, judged_method, runs_of, span_of, trained_strata
 from prime_fast.benchmark.printed_table import Table
-from prime_fast.benchmark.statistics import MEANS, STATISTICS, interval, statistic_of
+from prime_fast.benchmark.statistics import MEANS, STATISTICS, interval, paired_interval, statistic_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Sized
@@ -117,13 +119,9 @@ def _zero_shot_rows(evaluation: Evaluation, method: str) -> list[Row]:
     if len(counts) < 2:
         return rows
     least, most = min(counts), max(counts)
-    few, many = (
-        [[run.ratio("best_of_16_us") for run in runs] for runs in counts[count].values()]
-        for count in (least, most)
-    )
 
     def change(drawn: Sequence[NDArray[np.float64]], axis: int) -> NDArray[np.float64]:
-        less, more = (STATISTICS["medians"](part, axis) for part in (drawn[: len(few)], drawn[len(few) :]))
+        less, more = (STATISTICS["medians"]([runs[side] for runs in drawn], axis) for side in (0, 1))
         return np.asarray(more / less)
 
     values = [row["value"] for row in rows[-len(counts) :]]
@@ -132,8 +130,21 @@ def _zero_shot_rows(evaluation: Evaluation, method: str) -> list[Row]:
     with np.errstate(invalid="ignore"):
         value = float(np.divide(values[-1], values[0]))
     name = f"zero-shot, {most} over {least}"
-    row = _row(name, "falling", value, interval([*few, *many], change), met=met)
+    span = paired_interval(_pairs(counts[least], counts[most]), change)
+    row = _row(name, "falling", value, span, met=met)
     return [*rows, row | {"seeds": min(row["seeds"] for row in rows[-len(counts) :])}]
+
+
+def _pairs(few: Strata, many: Strata) -> list[NDArray[np.float64]]:
+    """Return the best of 16 over the optimum where both have runs: shape (2, seeds) an application."""
+    found = []
+    for key in (key for key in few if key in many):
+        sides = [
+            {run.planned.job.seed: run.ratio("best_of_16_us") for run in strata[key]} for strata in (few, many)
+        ]
+        seeds = sorted(sides[0].keys() & sides[1].keys())
+        found.append(np.array([[side[seed] for seed in seeds] for side in sides]))
+    return found
 
 
 def _ablation_rows(evaluation: Evaluation) -> list[Row]:
@@ -142,12 +153,10 @@ def _ablation_rows(evaluation: Evaluation) -> list[Row]:
         return []
     matrices = [np.array(values) for values in paired(list(strata.values())).values()]
 
-    def worst(drawn: Sequence[NDArray[np.float64]], _axis: int) -> NDArray[np.float64]:
+    def worst(drawn: Sequence[NDArray[np.float64]], axis: int) -> NDArray[np.float64]:
         ratios = []
-        for values, seeds in zip(matrices, drawn, strict=True):
-            # Methods are drawn together, as they share logs.
-            runs = values[:, seeds.astype(int)]
-            middles, failed = MEANS["interquartile"](runs, -1), np.isinf(runs).sum(axis=-1)
+        for runs in drawn:
+            middles, failed = MEANS["interquartile"](runs, axis), np.isinf(runs).sum(axis=axis)
             with np.errstate(invalid="ignore"):
                 ratio = middles[0] / middles[1:].min(axis=0)
             # Where all are infinite, fewer failures are better.
@@ -155,13 +164,14 @@ def _ablation_rows(evaluation: Evaluation) -> list[Row]:
             ratios.append(np.where(np.isnan(ratio), fails_more, ratio))
         return np.asarray(np.max(ratios, axis=0))
 
-    positions = [np.arange(values.shape[1]) for values in matrices]
-    value = float(worst([np.asarray(seeds, np.float64) for seeds in positions], -1))
-    whole = _enough(positions, NINE) and {"prime", *PUBLISHED_ABLATIONS} <= strata.keys()
+    value = float(worst(matrices, -1))
+    seeds = [values[0] for values in matrices]
+    whole = _enough(seeds, NINE) and {"prime", *PUBLISHED_ABLATIONS} <= strata.keys()
     met = value <= 1 + 1e-9 if whole else None
-    row = _row("ablations, worst ratio", "<= 1", value, interval(positions, worst), met=met)
+    # Methods are drawn together, as they share logs.
+    row = _row("ablations, worst ratio", "<= 1", value, paired_interval(matrices, worst), met=met)
     runs = sum(values.size for values in matrices)
-    return [row | {"runs": runs, "cases": len(matrices), "seeds": min(map(len, positions))}]
+    return [row | {"runs": runs, "cases": len(matrices), "seeds": min(map(len, seeds))}]
 
 
 def aims_table(evaluation: Evaluation) -> list[Table]:

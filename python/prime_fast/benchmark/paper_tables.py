@@ -268,9 +268,12 @@ def run_frame(evaluation: Evaluation) -> pl.DataFrame:
     rows = []
     for job in dict.fromkeys(p.job for p in evaluation.planned if p.job.kind == "offline"):
         optimum = evaluation.rows[optimum_of(job)]
+        figures = evaluation.rows[job]
+        # What a run without a feasible proposal has is no missing value.
+        failing = ["first_us", "best_of_16_us", "median_us", *["best_of_128_us"] * (figures["asked"] >= 128)]
         row = {
-            name: value
-            for name, value in evaluation.rows[job].items()
+            name: math.inf if value is None and name in failing else value
+            for name, value in figures.items()
             if value is None or isinstance(value, str | int | float)
         }
         names = {name: ", ".join(getattr(job, name)) for name in ("training", "targets")}

@@ -68,6 +68,9 @@ def markdown(table: Table) -> str:
 def write_tables(out: str | Path, tables: Sequence[Table], runs: pl.DataFrame) -> Path:
     """Write each table as Markdown, CSV and JSON, and all runs as CSV; each file whole or not at all.
 
+    A figure of failed runs is infinite: `FAILED` in Markdown and JSON, ``inf`` in CSV. What was not measured
+    is a dash, null, and nothing.
+
     Returns
     -------
     Path
@@ -85,14 +88,14 @@ def write_tables(out: str | Path, tables: Sequence[Table], runs: pl.DataFrame) -
         raise ConfigurationError(f"{directory}: can't be made: {error.strerror or error}") from None
     texts = {"runs.csv": runs.write_csv()}
     for table in tables:
-        finite = [
+        rows = [
             {
-                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                name: FAILED if isinstance(value, float) and not math.isfinite(value) else value
                 for name, value in row.items()
             }
             for row in table.frame.to_dicts()
         ]
-        fields = {"title": table.title, "rows": finite, "notes": table.notes}
+        fields = {"title": table.title, "rows": rows, "notes": table.notes}
         texts[f"{table.name}.md"] = markdown(table)
         texts[f"{table.name}.csv"] = table.frame.write_csv()
         texts[f"{table.name}.json"] = json.dumps(fields, indent=1, allow_nan=False)

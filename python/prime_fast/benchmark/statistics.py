@@ -110,6 +110,27 @@ def interval(
     return float(low), float(high)
 
 
+def paired_interval(
+    strata: Sequence[ArrayLike], statistic: Statistic, seed: int = 0
+) -> tuple[float, float] | None:
+    """Return `interval` of runs that belong together, as those of one application and seed do.
+
+    Parameters
+    ----------
+    strata : sequence of array_like of shape (k, n), float
+        n pairs, or k runs each: a resample draws the pairs of each stratum.
+    statistic : callable
+        Of strata of shape (k, ..., n), with the axis of the pairs.
+    seed : int
+    """
+    values = [np.asarray(stratum, np.float64) for stratum in strata]
+
+    def together(drawn: Sequence[NDArray[np.float64]], axis: int) -> NDArray[np.float64]:
+        return statistic([runs[:, pairs.astype(int)] for runs, pairs in zip(values, drawn, strict=True)], axis)
+
+    return interval([np.arange(runs.shape[1]) for runs in values], together, seed)
+
+
 def probability_of_improvement(ours: Sequence[ArrayLike], theirs: Sequence[ArrayLike]) -> float:
     """Return how likely a run of ours is below one of theirs: the mean over strata, ties count half.
 
