@@ -16,7 +16,7 @@ from prime_fast.methods import METHODS, Method, method_named
 from prime_fast.search import Optimizer, minimize
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from prime_fast.space import DesignSpace, Ranks
     from prime_fast.surrogate import Prediction, TrainingData
@@ -556,12 +556,17 @@ def _logged(task: OfflineTask, proposals: int) -> OfflineResult:
 
 
 def _nearest(task: OfflineTask, target: str) -> str:
-    """Return the logged application whose context is nearest to a target's, each feature standardised."""
+    """Return the logged application whose context is nearest to a target's."""
     contexts = task.contexts or {}
-    logged = np.stack([np.asarray(contexts[name], np.float64) for name in task.logs])
-    spread = logged.std(axis=0)
-    distances = (logged - np.asarray(contexts[target])) / np.where(spread > 0.0, spread, 1.0)
-    return list(task.logs)[int(np.square(distances).sum(axis=1).argmin())]
+    return list(task.logs)[nearest_context([contexts[name] for name in task.logs], contexts[target])]
+
+
+def nearest_context(logged: Sequence[ArrayLike], context: ArrayLike) -> int:
+    """Return the place of the logged context nearest to another, each feature over its spread in `logged`."""
+    contexts = np.array(logged, np.float64)
+    spread = contexts.std(axis=0)
+    distances = (contexts - np.asarray(context)) / np.where(spread > 0.0, spread, 1.0)
+    return int(np.square(distances).sum(axis=1).argmin())
 
 
 def _unlearned(designs: Ranks, predicted: NDArray[np.float64], seconds: float) -> OfflineResult:

@@ -37,6 +37,7 @@ import numpy as np
 from prime_fast.benchmark.comparison import kendall_tau
 from prime_fast.benchmark.online import ONLINE_METHODS
 from prime_fast.benchmark.protocol import LogSettings, training_log
+from prime_fast.benchmark.runner import file_name
 from prime_fast.errors import ConfigurationError, DataError, NoFeasibleDesignError
 from prime_fast.methods import METHODS
 from prime_fast.workload import Application
@@ -111,11 +112,10 @@ class Job:
 
     @property
     def key(self) -> str:
-        """A name for files: what the job is, and a digest of all of it."""
-        digest = hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
+        """A name for files."""
         what = self.targets[0] if len(self.targets) == 1 else f"{len(self.targets)} applications"
-        words = [self.kind, self.method, what, f"{self.area_mm2:g}mm2", str(self.seed), digest]
-        return "-".join(word.replace(" ", "_") for word in words if word)
+        words = [self.kind, self.method, what, f"{self.area_mm2:g}mm2", str(self.seed)]
+        return file_name(words, self.as_dict())
 
 
 def run_job(work: tuple[Job, RunSettings]) -> Row:
@@ -369,6 +369,8 @@ def _baselines(
     the targets.
     """
     space = simulators[0].space
+    from prime_fast.offline import nearest_context
+
     best: dict[str, Ranks] = {}
     for name, log in logs.items():
         within = log.feasible & (space.metric("area_mm2", log.ranks) <= job.area_mm2)
@@ -383,21 +385,13 @@ def _baselines(
     if np.isfinite(on_targets).any():
         row["best_logged_us"] = float(np.nanmin(on_targets))
     if not set(job.targets) & logs.keys():
-        row["nearest_us"] = _number(on_targets[_nearest(list(best), job.targets, contexts)])
+        middle = np.mean([contexts[name] for name in job.targets], axis=0)
+        nearest = nearest_context([contexts[name] for name in best], middle)
+        row["nearest_us"] = _number(on_targets[nearest])
         average = latencies(_simulators(job.training), designs, job.area_mm2)
         if np.isfinite(average).any():
             row["average_us"] = _number(on_targets[int(np.nanargmin(average))])
     return row
-
-
-def _nearest(names: list[str], targets: tuple[str, ...], contexts: Mapping[str, NDArray[np.float64]]) -> int:
-    """Return the position of the application whose context is nearest to the mean context of the targets."""
-    logged = np.array([contexts[name] for name in names], np.float64)
-    deviation = np.where(logged.std(axis=0) > 0, logged.std(axis=0), 1.0)
-    distances = np.linalg.norm(
-        (logged - np.mean([contexts[name] for name in targets], axis=0)) / deviation, axis=1
-    )
-    return int(np.argmin(distances))
 
 
 def _online(job: Job, _settings: RunSettings) -> Row:

@@ -139,9 +139,8 @@ def _pairs(few: Strata, many: Strata) -> list[NDArray[np.float64]]:
     """Return the best of 16 over the optimum where both have runs: shape (2, seeds) an application."""
     found = []
     for key in (key for key in few if key in many):
-        sides = [
-            {run.planned.job.seed: run.ratio("best_of_16_us") for run in strata[key]} for strata in (few, many)
-        ]
+        both = few[key], many[key]
+        sides = [{run.planned.job.seed: run.ratio("best_of_16_us") for run in runs} for runs in both]
         seeds = sorted(sides[0].keys() & sides[1].keys())
         found.append(np.array([[side[seed] for seed in seeds] for side in sides]))
     return found

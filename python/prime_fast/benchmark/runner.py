@@ -9,6 +9,7 @@ Reading what is finished asks for the same inputs, of any selection, and writes 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import closing
 from pathlib import Path
@@ -42,6 +43,12 @@ class Job(Protocol):
     @property
     def key(self) -> str:
         """A name for files, another for every other job."""
+
+
+def file_name(words: Sequence[str], job: Mapping[str, Any]) -> str:
+    """Return a name for files: words that say what a job is, and a digest of all of it."""
+    digest = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:12]
+    return "-".join(word.replace(" ", "_") for word in (*words, digest) if word)
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)

@@ -126,7 +126,8 @@ def paired_interval(
     values = [np.asarray(stratum, np.float64) for stratum in strata]
 
     def together(drawn: Sequence[NDArray[np.float64]], axis: int) -> NDArray[np.float64]:
-        return statistic([runs[:, pairs.astype(int)] for runs, pairs in zip(values, drawn, strict=True)], axis)
+        pairs = zip(values, drawn, strict=True)
+        return statistic([runs[:, places.astype(int)] for runs, places in pairs], axis)
 
     return interval([np.arange(runs.shape[1]) for runs in values], together, seed)
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ import numpy as np
 
 from prime_fast import offline
 from prime_fast.benchmark.jobs import check_packages, method_settings
-from prime_fast.benchmark.runner import METHOD_SETTINGS, TABLES_KIND, RunnerDirectory
+from prime_fast.benchmark.runner import METHOD_SETTINGS, TABLES_KIND, RunnerDirectory, file_name
 from prime_fast.benchmark.tables_data import MeasuredTable, read_tables
 from prime_fast.benchmark.tables_summary import TablesResult, summarised
 from prime_fast.errors import ConfigurationError, DataError, NoFeasibleDesignError
@@ -122,10 +121,9 @@ class TableJob:
 
     @property
     def key(self) -> str:
-        """A name for files: what the job is, and a digest of all of it."""
-        digest = hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
-        words = ["zero-shot"] * self.zero_shot + [self.table, self.method, str(self.seed), digest]
-        return "-".join(word.replace(" ", "_") for word in words)
+        """A name for files."""
+        words = ["zero-shot"] * self.zero_shot + [self.table, self.method, str(self.seed)]
+        return file_name(words, self.as_dict())
 
 
 def draw_log(table: MeasuredTable, seed: int, settings: TablesSettings) -> offline.LoggedDesigns:
