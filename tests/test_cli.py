@@ -194,6 +194,31 @@ def test_manifests_hold_what_json_can(log: Path, tmp_path: Path, monkeypatch: py
     assert json.loads(line) == {"event": "made up", "tau": None}
 
 
+def test_threads_make_no_difference_to_proposals(log: Path) -> None:
+    script = f"""
+import dataclasses, sys
+import prime_fast as pf
+from prime_fast.surrogate import settings
+quick = dataclasses.replace(settings.PRESETS["quick"], width=16, members=2, steps=60, selection_steps=60)
+settings.PRESETS = {{"quick": quick}}
+found = pf.optimize("MobileNetV2", logs={str(log)!r}, budget="quick", seed=2, threads=int(sys.argv[1]))
+print(found.proposals.write_json())
+"""
+    # Of the simulator, and of the search, whose number the process is told.
+    runs = [
+        subprocess.run(  # noqa: S603
+            [sys.executable, "-c", script, str(threads)],
+            env=os.environ | {"RAYON_NUM_THREADS": str(search)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads, search in ((1, 1), (2, 3))
+    ]
+    assert len(json.loads(runs[0])) == 16
+    assert runs[0] == runs[1]
+
+
 def test_an_empty_list_of_applications_is_refused(log: Path) -> None:
     empty: tuple[dict[str, Any], ...] = (
         {"applications": []},
