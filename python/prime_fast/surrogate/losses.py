@@ -1,8 +1,9 @@
 r"""PRIME's objective for a cost that is minimised, with the terms that others have added.
 
-With x a design logged for an application of context c, y the standardised logarithm of its cost, f(x, c)
-the network's prediction of y and p its probability that x is feasible, one member minimises the mean over a
-batch of
+With x a design logged for an application of context c, y the standardised logarithm of its cost (1 is the
+standard deviation over the feasible designs of all applications together: c and t below are in this unit),
+f(x, c) the network's prediction of y and p its probability that x is feasible, one member minimises the mean
+over a batch of
 
     (f - y)^2                                            on feasible designs, as for each learned metric
     + alpha * push(mean f(feasible) - f)                 on adversarial designs, the mean their application's

@@ -55,7 +55,9 @@ class TrainingSettings:
     """Weight of the feasibility head's cross-entropy; with 0.0 the search has no gate."""
     censoring: float | None = 0.2
     """Deviations of the log over which infeasible designs that are predicted to be better than all feasible
-    ones cease to count, as no feasible one could be logged beside them; see `losses`. None: all count."""
+    ones cease to count, as no feasible one could be logged beside them; see `losses`. None: all count. A
+    deviation of the log, here and below, is the standard deviation of the logarithm of the objective over the
+    feasible designs of all applications together, so that where these differ it is mostly between them."""
     constraint_chance: float | None = 1e-6
     """Probability that chance alone gives a limit that is learned from infeasible designs; see `constraints`.
     None: no limits are learned."""
