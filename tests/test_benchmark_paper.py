@@ -167,7 +167,15 @@ def test_job_of_data_that_teach_nothing() -> None:
 
 
 def test_rows_say_how_a_surrogate_was_chosen() -> None:
-    chosen = {"alpha": 0.0, "beta": 0.001, "share": 0.75, "tau": 0.6, "auroc": 0.9, "reason": "it was best"}
+    chosen = {
+        "alpha": 0.0,
+        "beta": 0.001,
+        "share": 0.75,
+        "tau": 0.6,
+        "auroc": 0.9,
+        "ece": 0.1,
+        "reason": "it was best",
+    }
     learned = LearnedConstraint("cores / core_memory", (), at_least=True, bound=2.5, infeasible=9)
     surrogate = SimpleNamespace(selection=chosen, constraints=((learned,), ()), applications=("M4", "M5"))
     assert model_selection(surrogate) == {
@@ -176,6 +184,7 @@ def test_rows_say_how_a_surrogate_was_chosen() -> None:
         "share_of_steps": 0.75,
         "held_out_tau": 0.6,
         "held_out_auroc": 0.9,
+        "held_out_ece": 0.1,
         "learned_constraints": "M4: cores / core_memory >= 2.5",
     }
     one = SimpleNamespace(selection=chosen, constraints=((learned, learned),), applications=())

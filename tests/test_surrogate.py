@@ -274,6 +274,7 @@ def test_progress_and_records_tell_of_every_phase() -> None:
         (alpha, beta, share) for alpha in (0.0, 0.1) for beta in (0.0, 0.1) for share in (0.5, 1.0)
     }
     assert all(-1.0 <= record["tau"] <= 1.0 and 0.0 <= record["auroc"] <= 1.0 for record in candidates)
+    assert all(0.0 <= record["ece"] <= 1.0 for record in candidates)
     assert {record["phase"] for record in records if record["event"] == "step"} == {"selection", "fit"}
     [selected] = (record for record in records if record["event"] == "selected")
     assert dict(surrogate.selection).items() <= selected.items()
@@ -301,6 +302,16 @@ class _Taus:
 
     def __call__(self, *_: object) -> Any:
         return type("Result", (), {"statistic": next(self.taus)})
+
+
+def test_the_calibration_error_is_the_mean_gap_of_the_bins() -> None:
+    # Right at the ends; in the bin of 0.7 as many of both kinds; wrong by the whole.
+    assert training._ece(np.array([1.0, 1.0]), np.array([0.0])) == 0.0
+    assert training._ece(np.array([0.75]), np.array([0.75])) == pytest.approx(0.25)
+    assert training._ece(np.array([0.0]), np.array([1.0])) == 1.0
+    # One of two feasible designs alone in its bin; three quarters of all in that of 0.6, a third feasible.
+    found = training._ece(np.array([0.9, 0.6]), np.array([0.6]))
+    assert found == pytest.approx(0.25 * 0.1 + 0.75 * (0.6 - 1 / 3))
 
 
 def _some(data: TrainingData, good: int, bad: int) -> TrainingData:

@@ -161,6 +161,47 @@ def test_each_application_has_its_own_and_an_unlogged_one_has_none() -> None:
     assert surrogate.constraints_of([1.5, 1.5]) == ()
 
 
+def two_applications(small: int) -> TrainingData:
+    """Return one application with a whole log, and another with so many feasible designs."""
+    one, other = a_log(0), a_log(1)
+    rows = np.concatenate([np.flatnonzero(other.feasible)[:small], np.flatnonzero(~other.feasible)])
+    return TrainingData(
+        SPACE,
+        np.concatenate([one.ranks, other.ranks[rows]]),
+        np.concatenate([one.objective, other.objective[rows]]),
+        np.concatenate([one.feasible, other.feasible[rows]]),
+        applications=("large", "small"),
+        contexts=np.array([[2.0, 1.0], [1.0, 3.0]]),
+        application=np.repeat([0, 1], [len(one.ranks), len(rows)]),
+    )
+
+
+def test_an_application_with_few_designs_takes_the_selection_from_no_other() -> None:
+    records: list[dict[str, Any]] = []
+    surrogate = train(two_applications(small=20), TINY, 0, record=records.append)
+    assert "pes * memory >= 32" in {str(constraint) for constraint in surrogate.constraints_of("large")}
+    assert surrogate.constraints_of("small") == ()
+    reason = surrogate.selection["reason"]
+    assert reason.endswith("; with too few feasible designs to judge by: small")
+    assert any(record["event"] == "candidate" for record in records)
+    assert "small" not in train(two_applications(small=60), TINY, 0).selection["reason"]
+
+
+def test_without_enough_designs_of_any_application_there_is_no_selection() -> None:
+    data = two_applications(small=20)
+    rows = np.concatenate(
+        [np.flatnonzero(data.feasible & (data.application_of_row == place))[:20] for place in (0, 1)]
+        + [np.flatnonzero(~data.feasible)]
+    )
+    few = replace(
+        data, ranks=data.ranks[rows], objective=data.objective[rows], feasible=data.feasible[rows],
+        application=data.application_of_row[rows],
+    )  # fmt: skip
+    surrogate = train(few, TINY, 0)
+    assert surrogate.constraints == ((), ())
+    assert surrogate.selection["reason"].endswith("too few to hold out: the weakest push was taken")
+
+
 def test_those_of_the_only_application_logged_hold_for_no_other() -> None:
     log = a_log()
     alone = TrainingData(

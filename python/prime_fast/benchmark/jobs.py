@@ -236,8 +236,8 @@ def model_selection(surrogate: Any) -> Row:
     Returns
     -------
     dict
-        ``alpha``, ``beta``; ``share_of_steps`` of the training; ``held_out_tau`` and ``held_out_auroc``, by
-        which they were chosen; ``learned_constraints``, text.
+        ``alpha``, ``beta``; ``share_of_steps`` of the training; ``held_out_tau``, by which they were chosen,
+        ``held_out_auroc`` and ``held_out_ece`` of feasibility; ``learned_constraints``, text.
     """
     chosen = getattr(surrogate, "selection", {})
     names = {
@@ -246,6 +246,7 @@ def model_selection(surrogate: Any) -> Row:
         "share_of_steps": "share",
         "held_out_tau": "tau",
         "held_out_auroc": "auroc",
+        "held_out_ece": "ece",
     }
     learned = getattr(surrogate, "constraints", None)
     applications = getattr(surrogate, "applications", ())
@@ -368,9 +369,9 @@ def _baselines(
     among those logged), and that which is best on average over the logged applications; both choose without
     the targets.
     """
-    space = simulators[0].space
     from prime_fast.offline import nearest_context
 
+    space = simulators[0].space
     best: dict[str, Ranks] = {}
     for name, log in logs.items():
         within = log.feasible & (space.metric("area_mm2", log.ranks) <= job.area_mm2)

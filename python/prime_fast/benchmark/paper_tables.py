@@ -223,8 +223,10 @@ def selection_table(evaluation: Evaluation) -> list[Table]:
             found.setdefault(job.method, []).append(evaluation.rows[job])
     for method, runs in found.items():
         row: Row = {"case": method, "runs": len(runs)}
-        for name in ("held_out_tau", "held_out_auroc", "share_of_steps", "predicted_over_true"):
-            known = [run[name] for run in runs if run[name] is not None]
+        names = ("held_out_tau", "held_out_auroc", "held_out_ece", "share_of_steps", "predicted_over_true")
+        for name in names:
+            # Of rows from before it was noted nobody knows.
+            known = [run[name] for run in runs if run.get(name) is not None]
             row[name] = float(np.median(known)) if known else None
         for name in ("alpha", "beta"):
             row[f"{name}_percent"] = 100 * float(np.mean([run[name] > 0 for run in runs]))
@@ -237,13 +239,15 @@ def selection_table(evaluation: Evaluation) -> list[Table]:
         ("\nruns", "runs", "d"),
         ("\ntau", "held_out_tau", ".2f"),
         ("\nAUROC", "held_out_auroc", ".3f"),
+        ("\nECE", "held_out_ece", ".3f"),
         ("alpha\n> 0 %", "alpha_percent", ".0f"),
         ("beta\n> 0 %", "beta_percent", ".0f"),
         ("steps\nshare", "share_of_steps", ".2f"),
         ("limits\n%", "constraints_percent", ".0f"),
         ("pred./\ntrue", "predicted_over_true", ".2f"),
     ]
-    notes = ["Medians, but for shares of runs in %. tau, AUROC: of the best fifth of the log, held out."]
+    notes = ["Medians, but for shares of runs in %. tau, AUROC, ECE: of the best fifth of the log, held out."]
+    notes.append("ECE: calibration error of feasibility, where half of all designs are feasible.")
     notes.append("Limits: runs that learned any from the log.")
     frame = pl.DataFrame(rows, infer_schema_length=None)
     return [Table("model-selection", "Model selection, all sections", frame, columns, notes)]

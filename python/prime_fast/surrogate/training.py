@@ -4,9 +4,12 @@ Adversarial designs are the generations of a search that minimises the network b
 
 Alpha, beta and how long to train are chosen on the log: all candidates are trained at once without the best
 fifth of each application's feasible designs, and ranked by Kendall's tau on that fifth, the mean over the
-applications. The same networks tell which infeasible designs would be worse than the best one logged; these
-show the limits of `constraints`. Then the ensemble is trained on the whole log, without the infeasible
-designs that such a limit rejects: what is certain needs no learning, and the rest gets the attention.
+applications. How well they tell these from held-out infeasible designs is noted beside it: the AUROC, and the
+expected calibration error of their probability where both kinds are equally frequent.
+
+The same networks tell which infeasible designs would be worse than the best one logged; these show the limits
+of `constraints`. Then the ensemble is trained on the whole log, without the infeasible designs that such a
+limit rejects: what is certain needs no learning, and the rest gets the attention.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from scipy import stats
+from scipy import special, stats
 
 from prime_fast.errors import DataError, PrimeFastError
 from prime_fast.surrogate.adversary import Adversary, DivergedError
@@ -41,7 +44,7 @@ Record = Callable[[dict[str, Any]], None]
 
 SEEDS = 1 << 63
 MINIMUM_FOR_SELECTION = 50
-"""With fewer feasible designs the held-out part can't rank candidates: the weakest push is taken."""
+"""With fewer feasible designs of an application its held-out part can't rank candidates."""
 CERTAIN = 3.0
 """Errors of the prediction by which an infeasible design must be worse than the best one logged, for it to
 show what cannot be feasible rather than what was not logged."""
@@ -49,6 +52,8 @@ CHUNK_SECONDS = 0.1
 """Aimed duration of a compiled call, and so the time between two questions whether to stop."""
 RECORDS = 50
 """Records of the losses in a phase of training."""
+BINS = 10
+"""Bins of probabilities for the calibration error."""
 
 
 class TrainingInterrupted(PrimeFastError):  # noqa: N818 (the user's wish, not an error)
@@ -380,15 +385,18 @@ class _Session:
         wanted = settings.constraint_chance is not None and settings.feasibility_weight > 0.0
         if len(candidates) == 1 and settings.checkpoints == 1 and not (wanted and len(self.infeasible)):
             return {**choice, "reason": "there was only one candidate"}
-        if self.feasible_counts.min() < MINIMUM_FOR_SELECTION or held.min() < 2:
+        # Applications with fewer designs are trained on whole and judge nothing.
+        enough = (self.feasible_counts >= MINIMUM_FOR_SELECTION) & (held >= 2)
+        if not enough.any():
             few = f"{held.min()} of {self.feasible_counts.min()} feasible designs are too few to hold out"
             return {**choice, "reason": f"{few}: the weakest push was taken"}
+        held = np.where(enough, held, 0)
         steps = settings.selection_steps
         self.total += steps
         trained = self.feasible_counts - held
         members = max(settings.members, len(candidates))
         kept = (self.infeasible_counts * (1.0 - settings.holdout)).astype(np.int64)
-        infeasible = np.where(kept > 0, kept, self.infeasible_counts)
+        infeasible = np.where(enough & (kept > 0), kept, self.infeasible_counts)
         ends, infeasible_ends = np.cumsum(self.feasible_counts), np.cumsum(self.infeasible_counts)
         judged = [
             (self.feasible[end - few : end], self.infeasible[bad_end - rest : bad_end])
@@ -400,12 +408,13 @@ class _Session:
 
         def judge(step: int, networks: Any) -> None:
             parts = []
-            for context, (good, bad) in zip(self.contexts, judged, strict=True):
+            for place in np.flatnonzero(enough):
+                context, (good, bad) = self.contexts[place], judged[place]
                 ranks = self.data.ranks[np.concatenate([good, bad])]
                 outputs = padded_outputs(networks, self.encoder, ranks, context, settings.architecture)
                 parts.append((outputs, self.targets[good, 0]))
             for number, (alpha, beta) in enumerate(candidates):
-                taus, aurocs = [], []
+                taus, aurocs, eces = [], [], []
                 for outputs, truth in parts:
                     means = outputs[number :: len(candidates)].mean(axis=0)
                     tau = float(stats.kendalltau(means[: len(truth), OBJECTIVE], truth).statistic)
@@ -414,9 +423,12 @@ class _Session:
                     logits = means[:, FEASIBILITY]
                     if len(logits) > len(truth):
                         aurocs.append(_auroc(logits[: len(truth)], logits[len(truth) :]))
+                        likely = special.expit(outputs[number :: len(candidates), :, FEASIBILITY])
+                        likely = likely.mean(axis=0)
+                        eces.append(_ece(likely[: len(truth)], likely[len(truth) :]))
                 result = {"alpha": alpha, "beta": beta, "share": step / steps, "tau": float(np.mean(taus))}
                 if aurocs and settings.feasibility_weight > 0.0:
-                    result["auroc"] = float(np.mean(aurocs))
+                    result |= {"auroc": float(np.mean(aurocs)), "ece": float(np.mean(eces))}
                 found.append(result)
                 self.emit(event="candidate", **result)
 
@@ -428,8 +440,9 @@ class _Session:
         best = max(result["tau"] for result in found)
         # Kendall's standard error of unrelated rankings, of a mean over applications: a stronger push, or
         # less training, must win by more.
-        variances = 2.0 * (2.0 * held + 5.0) / (9.0 * held * (held - 1.0))
-        error = float(np.sqrt(variances.sum())) / len(held)
+        judges = held[enough]
+        variances = 2.0 * (2.0 * judges + 5.0) / (9.0 * judges * (judges - 1.0))
+        error = float(np.sqrt(variances.sum())) / len(judges)
         near = [result for result in found if result["tau"] >= best - error]
         push = {pair: strength for strength, pair in enumerate(candidates)}
         chosen = min(near, key=lambda result: (push[result["alpha"], result["beta"]], -result["share"]))
@@ -437,6 +450,9 @@ class _Session:
             f"weakest push, then longest training, within {error:.3f} of the highest tau "
             f"({held.sum()} held out)"
         )
+        if not enough.all():
+            few = ", ".join(self.data.applications[place] for place in np.flatnonzero(~enough))
+            reason += f"; with too few feasible designs to judge by: {few}"
         return {**chosen, "reason": reason}
 
     def _learn_constraints(
@@ -445,7 +461,8 @@ class _Session:
         """Learn the limits that the log shows, and leave out what they reject; see `constraints`.
 
         The networks have not seen the ``held`` best feasible designs of each application: the error on these
-        of the ``witnesses`` among them is taken for that on the infeasible ones.
+        of the ``witnesses`` among them is taken for that on the infeasible ones. Where none are held out
+        nothing tells the error, and no limits are learned.
         """
         chance = self.settings.constraint_chance
         if chance is None or self.settings.feasibility_weight == 0.0:
@@ -456,6 +473,9 @@ class _Session:
             good = self.feasible[good_ends[place] - self.feasible_counts[place] : good_ends[place]]
             span = slice(bad_ends[place] - self.infeasible_counts[place], bad_ends[place])
             bad = self.infeasible[span]
+            if not held[place]:
+                found.append(())
+                continue
             space, best = self.data.space, good[len(good) - held[place] :]
             ranks = self.data.ranks[np.concatenate([best, bad])]
             outputs = padded_outputs(networks, self.encoder, ranks, context, self.settings.architecture)
@@ -509,6 +529,15 @@ def _auroc(feasible: NDArray[np.float64], infeasible: NDArray[np.float64]) -> fl
     return float(statistic) / (len(feasible) * len(infeasible))
 
 
+def _ece(feasible: NDArray[np.float64], infeasible: NDArray[np.float64]) -> float:
+    """Return the expected calibration error of probabilities over ten bins; each side weighs a half."""
+    likely = np.concatenate([feasible, infeasible])
+    weights = np.repeat([0.5 / len(feasible), 0.5 / len(infeasible)], [len(feasible), len(infeasible)])
+    gaps = weights * (likely - np.repeat([1.0, 0.0], [len(feasible), len(infeasible)]))
+    bins = np.minimum((BINS * likely).astype(np.int64), BINS - 1)
+    return float(np.abs(np.bincount(bins, gaps)).sum())
+
+
 def train(
     data: TrainingData,
     settings: TrainingSettings,
@@ -539,10 +568,10 @@ def train(
     -------
     Surrogate
         With no infeasible design in the log beyond what learned constraints explain, or no weight on
-        feasibility, it has no gate: what keeps the constraints has a probability of 1.0. With fewer than
-        `MINIMUM_FOR_SELECTION` feasible designs of an application the weakest push is taken without a
-        selection, and no constraints are learned, as there are no networks that would tell which infeasible
-        designs are bad ones; `selection` says so.
+        feasibility, it has no gate: what keeps the constraints has a probability of 1.0. An application with
+        fewer than `MINIMUM_FOR_SELECTION` feasible designs has no say in the selection, and no constraints
+        of it are learned, as no held-out designs tell how far to trust what the networks say of its
+        infeasible ones. Where this is so of all, the weakest push is taken. `selection` says so.
 
     Raises
     ------
