@@ -22,6 +22,8 @@ design of y < t the label says nothing: it is logged if it is infeasible and mis
 network that learned from it would hold all that is fast to be infeasible. The likelihood of the labels given
 what was logged leaves such designs out. Their y is unknown, so the prediction stands in for it, its gradient
 stopped: s = sigmoid((f - t) / c), with c the width of the edge; s = 1 without censoring.
+A held-out slice of the log has such infeasible designs too: a temperature fitted to it would take the gate's
+probability from designs near the optimum as well, so none is; the calibration error is noted instead.
 
 The ranking term sees designs of one application, the best fifth of its log against the rest (after DAR's idea
 of ranking near-optimal designs); it acts on the difference of predictions, not on its sign, whose gradient

@@ -467,7 +467,8 @@ class _Session:
         chance = self.settings.constraint_chance
         if chance is None or self.settings.feasibility_weight == 0.0:
             return
-        found, kept = [], np.ones(len(self.infeasible), np.bool_)
+        found: list[tuple[LearnedConstraint, ...]] = []
+        kept = np.ones(len(self.infeasible), np.bool_)
         good_ends, bad_ends = np.cumsum(self.feasible_counts), np.cumsum(self.infeasible_counts)
         for place, context in enumerate(self.contexts):
             good = self.feasible[good_ends[place] - self.feasible_counts[place] : good_ends[place]]
