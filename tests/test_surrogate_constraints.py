@@ -15,6 +15,7 @@ from prime_fast.errors import DataError
 from prime_fast.space import DesignSpace
 from prime_fast.surrogate import Surrogate, TrainingData, TrainingSettings, train
 from prime_fast.surrogate.constraints import LearnedConstraint, learn_constraints, violations
+from prime_fast.surrogate.unlogged import expected_constraints
 
 SPACE = DesignSpace.from_toml(
     """
@@ -141,7 +142,7 @@ def test_no_limit_is_learned_from_designs_that_would_beat_the_log() -> None:
     assert not any(constraint.exponents[3] > 0 and not constraint.at_least for constraint in found)
 
 
-def test_each_application_has_its_own_and_an_unlogged_one_has_none() -> None:
+def test_each_application_has_its_own_and_an_unlogged_one_what_they_lead_to_expect() -> None:
     one, other = a_log(0), a_log(1)
     ranks = other.ranks.copy()
     value = values_of(ranks)
@@ -158,7 +159,63 @@ def test_each_application_has_its_own_and_an_unlogged_one_has_none() -> None:
     surrogate = train(data, TINY, 0)
     assert "pes * memory >= 32" in {str(constraint) for constraint in surrogate.constraints_of("large")}
     assert [str(constraint) for constraint in surrogate.constraints_of([1.0, 3.0])] == ["pes * memory >= 8"]
+    # They differ in the memory that suffices: that of a third is not known.
     assert surrogate.constraints_of([1.5, 1.5]) == ()
+    limit = surrogate.varying_limit([1.5, 1.5])
+    assert limit is not None
+    assert (str(limit), limit.expected) == ("pes * memory >= 16", True)
+    assert surrogate.varying_limit("large") is surrogate.varying_limit([1.0, 3.0]) is None
+    # Alike, they are a limit of a third too, which no log shows: of its probability nothing is known.
+    same = replace(surrogate, constraints=(surrogate.constraints[1],) * 2)
+    (expected,) = same.constraints_of([1.5, 1.5])
+    assert (str(expected), expected.infeasible) == ("pes * memory >= 8", 0)
+    assert same.varying_limit([1.5, 1.5]) is None
+    broken = expected.excess(SPACE, ranks) > 0.0
+    assert (same.predict(ranks, [1.5, 1.5]).feasible_probability[broken] <= 0.5).all()
+    assert (same.search_score(ranks, [1.5, 1.5])[1][broken] >= 1.0).all()
+
+
+def limits(quantity: str, bounds: list[float | None], infeasible: int, *, at_least: bool) -> list[Any]:
+    """Return an application's constraint for each bound, or none."""
+    exponents = tuple(int(name == quantity) for name in SPACE.names)
+    return [
+        () if bound is None else (LearnedConstraint(quantity, exponents, at_least, bound, infeasible),)
+        for bound in bounds
+    ]
+
+
+def test_what_is_expected_is_on_the_safe_side_but_for_the_limit_that_decides_most() -> None:
+    memory = limits("memory", [4.0, 8.0, 16.0, None], 100, at_least=True)
+    lanes = limits("lanes", [2.0, 4.0, None, None], 10, at_least=False)
+    pes = limits("pes", [4.0, None, None, None], 500, at_least=True)
+    learned = [(*one, *other, *third) for one, other, third in zip(memory, lanes, pes, strict=True)]
+    kept, varying = expected_constraints(learned)
+    assert str(varying) == "memory >= 8"
+    # Of two bounds, one deviation from the mean is beyond the strictest; of one application, none is a rule.
+    assert [str(one) for one in kept] == ["lanes <= 2"]
+    assert expected_constraints(learned[:1]) == expected_constraints([]) == ((), None)
+    assert expected_constraints([(), (), *memory[:1], ()]) == ((), None)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=9), st.booleans(), st.randoms())
+def test_what_is_expected_lies_within_what_is_logged_in_any_order(
+    bounds: list[float], at_least: bool, random: Any
+) -> None:
+    # A second limit that rejects more and differs more leaves the first one a constraint.
+    first = limits("memory", [*bounds], 1, at_least=at_least)
+    second = limits("pes", [float(1 + place) for place in range(len(bounds))], 10**6, at_least=True)
+    both = [one + other for one, other in zip(first, second, strict=True)]
+    kept, varying = expected_constraints(both)
+    (only,) = kept
+    assert min(bounds) * (1 - 1e-9) <= only.bound <= max(bounds) * (1 + 1e-9)
+    mean = np.exp(np.mean(np.log(bounds)))
+    assert only.bound >= mean * (1 - 1e-9) if at_least else only.bound <= mean * (1 + 1e-9)
+    assert varying is not None
+    assert varying.quantity == "pes"
+    random.shuffle(both)
+    (again,), _ = expected_constraints(both)
+    assert again.bound == pytest.approx(only.bound, rel=1e-9)
 
 
 def two_applications(small: int) -> TrainingData:
@@ -213,6 +270,7 @@ def test_those_of_the_only_application_logged_hold_for_no_other() -> None:
     )
     assert surrogate.constraints_of("one") != ()
     assert surrogate.constraints_of([50.0, -3.0]) == ()
+    assert surrogate.varying_limit([50.0, -3.0]) is None
 
 
 def test_a_metric_without_a_logarithm_elsewhere_counts_as_broken() -> None:

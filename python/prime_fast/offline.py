@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import numpy as np
 
 from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
+from prime_fast.hedging import RUNGS, Ranked, front, interleaved
 from prime_fast.methods import METHODS, Method, method_named
 from prime_fast.search import Optimizer, minimize
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from prime_fast.hedging import Score
     from prime_fast.space import DesignSpace, Ranks
     from prime_fast.surrogate import Prediction, TrainingData
+    from prime_fast.surrogate.constraints import LearnedConstraint
     from prime_fast.surrogate.training import Record
 
 Combine = Literal["geometric", "arithmetic", "worst"]
@@ -27,6 +30,10 @@ SEARCH_EVALUATIONS: Mapping[str, int] = {"quick": 30_000, "standard": 100_000, "
 SEARCH_BATCH = 4096
 CANDIDATES = 4096
 """The best designs of a search, among which proposals are chosen."""
+RUNG_EFFORT = 4
+"""By how many times fewer evaluations each search along the front has; see `hedging`."""
+RUNG_CANDIDATES = 1024
+"""The best designs of each such search."""
 KNOWN = 1e6
 """Violation of a design that the log knows: to propose it would tell nothing new."""
 
@@ -229,7 +236,8 @@ class OfflineResult:
     ----------
     designs : ndarray of shape (k, parameters), integer
         Distinct and within the limits that the space computes, the first one first proposed; fewer than asked
-        for where there are no more. What is learned proposes no logged design while there are others.
+        for where there are no more. What is learned proposes no logged design while there are others. For an
+        application without a log they are spread over the limit that is not known of it; see `hedging`.
     predicted : ndarray of shape (k,), float64
         The combined objective; NaN where the method predicts none.
     feasible_probability : ndarray of shape (k,), float64
@@ -442,25 +450,56 @@ def _searched(
         violations += KNOWN * (known[places] == indices) if len(known) else 0.0
         return combined(task, np.stack([score for score, _ in scored])), violations
 
-    if task.candidates is not None:
-        designs = np.unique(task.candidates[task.within(task.candidates)], axis=0)
-        scores, violations = score(designs)
-        order = np.lexsort((scores, violations))[:CANDIDATES]
-        return _chosen(task.space, designs[order], violations[order], proposals), False, 0.0
     evaluations = SEARCH_EVALUATIONS[budget]
-    found = minimize(
-        task.space,
-        score,
-        limits=task.known_limits,
-        evaluations=evaluations,
-        batch=SEARCH_BATCH,
-        seed=seed,
-        method=method.search,
-        keep=max(proposals, CANDIDATES),
-        callback=None if progress is None else (lambda done, *_: progress("search", done, evaluations)),
-    )
-    designs = _chosen(task.space, found.designs, found.violations, proposals)
-    return designs, found.stopped_by == "interrupt", found.seconds - found.scoring_seconds
+    limit = varying_limit(task, surrogate)
+    more = 0 if limit is None else max(1, evaluations // RUNG_EFFORT)
+    total, done = evaluations + (RUNGS + 1) * more, 0
+
+    def ranked(score: Score, evaluations: int, keep: int) -> Ranked:
+        nonlocal done
+        if task.candidates is not None:
+            designs = np.unique(task.candidates[task.within(task.candidates)], axis=0)
+            scores, violations = score(designs)
+            order = np.lexsort((scores, violations))[:keep]
+            return Ranked(designs[order], violations[order], False, 0.0)
+        before = done
+        found = minimize(
+            task.space,
+            score,
+            limits=task.known_limits,
+            evaluations=evaluations,
+            batch=SEARCH_BATCH,
+            seed=seed,
+            method=method.search,
+            keep=keep,
+            callback=None if progress is None else (lambda now, *_: progress("search", before + now, total)),
+        )
+        done += evaluations
+        own = found.seconds - found.scoring_seconds
+        return Ranked(found.designs, found.violations, found.stopped_by == "interrupt", own)
+
+    best = ranked(score, evaluations, max(proposals, CANDIDATES))
+    designs = _chosen(task.space, best.designs, best.violations, proposals)
+    if limit is None or best.interrupted:
+        return designs, best.interrupted, best.seconds
+    keep = max(RUNG_CANDIDATES, proposals)
+    steps = front(task.space, limit, score, lambda bounded: ranked(bounded, more, keep), designs[0])
+    rungs = [_chosen(task.space, step.designs, step.violations, proposals) for step in steps]
+    designs = interleaved(designs, rungs, proposals)
+    seconds = best.seconds + sum(step.seconds for step in steps)
+    return designs, any(step.interrupted for step in steps), seconds
+
+
+def varying_limit(task: OfflineTask, surrogate: object) -> LearnedConstraint | None:
+    """Return the limit that proposals are spread over, as it is not known of a target without a log.
+
+    That is the one in which logged applications differ most; None where all targets have logs, or there is no
+    such limit.
+    """
+    # Trees learn none.
+    of = getattr(surrogate, "varying_limit", None)
+    unlogged = [name for name in task.applications if name not in task.logs]
+    return None if of is None or not unlogged else of(task.context(unlogged[0]))
 
 
 def _known(task: OfflineTask, *, infeasible: bool) -> NDArray[np.uint64]:
@@ -582,4 +621,5 @@ __all__ = [
     "combined",
     "run_offline",
     "training_data",
+    "varying_limit",
 ]

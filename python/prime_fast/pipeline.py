@@ -24,6 +24,7 @@ from prime_fast.offline import (
     OfflineResult,
     OfflineTask,
     run_offline,
+    varying_limit,
 )
 from prime_fast.run_directory import RunDirectory, json_data
 from prime_fast.space import DesignSpace
@@ -79,7 +80,11 @@ class OptimizeResult:
         None where the method trains none.
     learned_constraints : dict of str to tuple of LearnedConstraint
         By application designed for: what no feasible design of its log breaks and many infeasible ones do.
-        Empty where its log shows none, where it has no log, and for methods that learn none.
+        Of an application without a log, what is expected from those of the others; these have ``infeasible``
+        0. Empty where no log shows any, and for methods that learn none.
+    spread_over : LearnedConstraint or None
+        The limit that is not known of an application without a log, so that proposals are spread over its
+        quantity; its bound is the logged applications' geometric mean.
     interrupted : bool
         Whether Ctrl-C ended the search early.
     seconds : dict
@@ -98,6 +103,7 @@ class OptimizeResult:
     warnings: list[str]
     surrogate: SurrogateModel | None = field(repr=False)
     learned_constraints: dict[str, tuple[LearnedConstraint, ...]] = field(default_factory=dict)
+    spread_over: LearnedConstraint | None = None
     learned_from: list[str] = field(default_factory=list)
     combine: str = "geometric"
     method: str = "default"
@@ -151,18 +157,10 @@ class OptimizeResult:
                 "references": self.references.to_dicts(),
                 "ratios": self.ratios(),
                 "learned_constraints": {
-                    name: [
-                        {
-                            "constraint": str(one),
-                            "quantity": one.quantity,
-                            "at_least": one.at_least,
-                            "bound": one.bound,
-                            "infeasible": one.infeasible,
-                        }
-                        for one in constraints
-                    ]
+                    name: [_told(one) for one in constraints]
                     for name, constraints in self.learned_constraints.items()
                 },
+                "spread_over": None if self.spread_over is None else _told(self.spread_over),
                 "simulator_queries": self.queries,
                 "interrupted": self.interrupted,
                 "warnings": self.warnings,
@@ -368,6 +366,7 @@ def _verified(
         warnings=list(dict.fromkeys(warning for log in logs for warning in log.warnings)),
         surrogate=found.surrogate,
         learned_constraints=_learned_constraints(task, found.surrogate),
+        spread_over=varying_limit(task, found.surrogate),
         learned_from=inputs["learned_from"],
         combine=task.combine,
         method=inputs["method"],
@@ -375,6 +374,16 @@ def _verified(
         seconds=found.seconds | {"verification": time.perf_counter() - start},
         out=None if run is None else run.path,
     )
+
+
+def _told(constraint: LearnedConstraint) -> dict[str, Any]:
+    return {
+        "constraint": str(constraint),
+        "quantity": constraint.quantity,
+        "at_least": constraint.at_least,
+        "bound": constraint.bound,
+        "infeasible": constraint.infeasible,
+    }
 
 
 def _learned_constraints(task: OfflineTask, surrogate: object) -> dict[str, tuple[LearnedConstraint, ...]]:

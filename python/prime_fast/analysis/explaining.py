@@ -53,7 +53,8 @@ class Analysis:
     learned_constraints : polars.DataFrame
         What no feasible logged design breaks and many infeasible ones do. One row a constraint:
         ``application``, ``constraint`` (as text), ``quantity``, ``at_least``, ``bound``, ``infeasible``
-        (logged designs that it was first to reject), ``value`` (of the design), ``slack`` (value over bound,
+        (logged designs that it was first to reject; 0 where the application has no log, and the limits of
+        others lead to it), ``value`` (of the design), ``slack`` (value over bound,
         or bound over value where that is an upper one; below 1 where broken) and ``kept``.
     changes : Changes
         One-parameter and pairwise changes, predicted and simulated.

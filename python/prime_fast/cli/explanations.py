@@ -98,12 +98,15 @@ def _learned_constraints(analysis: Analysis, console: Console) -> None:
         value, bound = (f"{x:,.0f}" if abs(x) >= 10_000 else f"{x:.6g}" for x in (row["value"], row["bound"]))
         limit = f"{'>=' if row['at_least'] else '<='} {bound}"
         cells = [row["quantity"], value, limit, _ratio(row["slack"])]
-        cells += [f"{row['infeasible']:,}", *([row["application"]] if several else [])]
+        infeasible = f"{row['infeasible']:,}" if row["infeasible"] else "expected"
+        cells += [infeasible, *([row["application"]] if several else [])]
         table.add_row(*cells, style=None if row["kept"] else "bold")
     console.print(table)
     broken = analysis.learned_constraints.filter(~pl.col("kept"))["constraint"].to_list()
     told = f"The design breaks {', '.join(broken)}." if broken else "The design keeps them."
     _text(console, f"{told} Slack: how far within; infeasible: logged beyond it, and beyond none above.")
+    if not analysis.learned_constraints["infeasible"].all():
+        _text(console, "Expected: there is no log of the application; the limits of others lead to it.")
 
 
 def _simulated(row: dict[str, Any]) -> str:

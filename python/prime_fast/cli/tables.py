@@ -127,9 +127,18 @@ def _learned_constraints(result: OptimizeResult, width: int) -> list[str]:
             continue
         of = f" of {name}" if len(result.learned_constraints) > 1 else ""
         # A constraint is broken only where it alone is too long for a line.
-        told = ", ".join(f"{one} ({one.infeasible:,})".replace(" ", NO_BREAK) for one in constraints)
-        for line in _wrapped(f"Learned from infeasible designs{of}: {told}", width):
+        told = ", ".join(
+            (str(one) if one.expected else f"{one} ({one.infeasible:,})").replace(" ", NO_BREAK)
+            for one in constraints
+        )
+        what = "Learned from infeasible designs"
+        if constraints[0].expected:
+            what = "Expected from limits of other applications"
+        for line in _wrapped(f"{what}{of}: {told}", width):
             lines += _wrapped(line.replace(NO_BREAK, " "), width)
+    if result.spread_over is not None:
+        quantity = result.spread_over.quantity
+        lines += _wrapped(f"Proposals are spread over {quantity}, in whose limit applications differ.", width)
     return lines
 
 

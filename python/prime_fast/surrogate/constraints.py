@@ -60,7 +60,8 @@ class LearnedConstraint:
     bound : float
         In the unit of the metric or the parameters.
     infeasible : int
-        Infeasible designs logged that it was first to reject; of more than `INFEASIBLE` an estimate.
+        Infeasible designs logged that it was first to reject; of more than `INFEASIBLE` an estimate. 0 where
+        no log shows it, and it is expected from those of other applications.
     """
 
     quantity: str
@@ -68,6 +69,11 @@ class LearnedConstraint:
     at_least: bool
     bound: float
     infeasible: int
+
+    @property
+    def expected(self) -> bool:
+        """Whether it was not learned, but is expected from the limits of other applications."""
+        return self.infeasible == 0
 
     def __str__(self) -> str:
         """Return it as it would stand in a space's file."""

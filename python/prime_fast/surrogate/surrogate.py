@@ -24,6 +24,7 @@ from prime_fast.surrogate.data import Scale, check_ranks
 from prime_fast.surrogate.features import Encoder
 from prime_fast.surrogate.networks import FEASIBILITY, METRICS, OBJECTIVE, apply_ensemble, build_ensemble
 from prime_fast.surrogate.settings import TrainingSettings
+from prime_fast.surrogate.unlogged import expected_constraints
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -117,7 +118,8 @@ class Surrogate:
         Their features.
     context_scale : ContextScale
     constraints : tuple of tuple of LearnedConstraint
-        Those that the log of each application showed; they hold for no other application.
+        Those that the log of each application showed. What they lead to expect of an application without a
+        log, `constraints_of` and `varying_limit` tell.
     """
 
     space: DesignSpace
@@ -161,7 +163,19 @@ class Surrogate:
         return self.context_scale.standardised(context)
 
     def constraints_of(self, context: Context | None = None) -> tuple[LearnedConstraint, ...]:
-        """Return what was learned for an application, given as for `predict`; nothing where it had no log."""
+        """Return what was learned for an application, given as for `predict`; else what is to be expected.
+
+        Where it had no log, what the logs of the others lead to expect; see `unlogged`.
+        """
+        logged = self._logged(context)
+        return expected_constraints(self.constraints).constraints if logged is None else logged
+
+    def varying_limit(self, context: Context | None = None) -> LearnedConstraint | None:
+        """Return the limit in which logged applications differ most, for one that had no log; else None."""
+        return expected_constraints(self.constraints).varying if self._logged(context) is None else None
+
+    def _logged(self, context: Context | None) -> tuple[LearnedConstraint, ...] | None:
+        """Return what was learned for an application; None where it had no log."""
         if self.contexts is None or context is None:
             return self.constraints[0]
         if isinstance(context, str):
@@ -171,7 +185,7 @@ class Surrogate:
         for features, constraints in zip(self.contexts, self.constraints, strict=True):
             if np.array_equal(features, np.asarray(context, np.float64)):
                 return constraints
-        return ()
+        return None
 
     def _probability(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
         if not self.has_gate:
@@ -208,7 +222,8 @@ class Surrogate:
         probability = self._probability(outputs)
         for constraint in self.constraints_of(context):
             broken = constraint.excess(self.space, ranks) > 0.0
-            # Laplace's rule of succession: of n designs beyond the bound none was feasible.
+            # Laplace's rule of succession: of n designs beyond the bound none was feasible. Of one that is
+            # expected without a log, n is 0.
             least = np.minimum(probability, 1.0 / (constraint.infeasible + 2.0))
             probability = np.where(broken, least, probability)
         return Prediction(
