@@ -226,6 +226,16 @@ def test_proposals_keep_their_distance_where_there_is_room() -> None:
     np.testing.assert_array_equal(offline.distinct_rows(designs, 3, texts), [0, 1, 3])
 
 
+def test_more_proposals_change_nothing_in_the_first_sixteen() -> None:
+    given = task("a", candidates=EVERY)
+    few, more = (
+        run_offline("regression", given, budget="quick", proposals=count).designs for count in (16, 40)
+    )
+    assert len(few) == 16
+    assert len(np.unique(more, axis=0)) == 40
+    np.testing.assert_array_equal(more[:16], few)
+
+
 def test_contexts_are_features_of_the_workload() -> None:
     contexts = {name: context_of(Application.bundled(name)) for name in application_names()}
     assert len({tuple(context) for context in contexts.values()}) == len(contexts) > 10

@@ -30,6 +30,8 @@ SEARCH_EVALUATIONS: Mapping[str, int] = {"quick": 30_000, "standard": 100_000, "
 SEARCH_BATCH = 4096
 CANDIDATES = 4096
 """The best designs of a search, among which proposals are chosen."""
+SPREAD = 16
+"""Proposals that keep their distance whatever their number: as many as a first round would build."""
 RUNG_EFFORT = 4
 """By how many times fewer evaluations each search along the front has; see `hedging`."""
 RUNG_CANDIDATES = 1024
@@ -258,7 +260,7 @@ class OfflineResult:
 
 
 def run_offline(
-    method: str,
+    method: str | Method,
     task: OfflineTask,
     *,
     seed: int = 0,
@@ -269,12 +271,12 @@ def run_offline(
     should_stop: Callable[[], bool] | None = None,
     record: Record | None = None,
 ) -> OfflineResult:
-    """Propose designs by a named method.
+    """Propose designs by a method.
 
     Parameters
     ----------
-    method : str
-        One of `METHODS`.
+    method : str or Method
+        One of `METHODS` by name, or one of its own.
     task : OfflineTask
     seed : int
         Any integer; the same seed gives the same proposals.
@@ -297,7 +299,7 @@ def run_offline(
     ConfigurationError, DataError, NoFeasibleDesignError
         One sentence that says what is wrong and what would be right.
     """
-    chosen = method_named(method)
+    chosen = method_named(method) if isinstance(method, str) else method
     if proposals < 1:
         raise ConfigurationError(f"proposals is {proposals}; it must be at least 1")
     if budget not in SEARCH_EVALUATIONS:
@@ -518,9 +520,17 @@ def _known(task: OfflineTask, *, infeasible: bool) -> NDArray[np.uint64]:
 
 
 def _chosen(space: DesignSpace, designs: Ranks, violations: NDArray[np.float64], proposals: int) -> Ranks:
-    """Return proposals among designs, the best first; one that is known or bad only where others lack."""
-    designs = designs[: max(proposals, int((violations <= 0.0).sum()))]
-    return designs[distinct_rows(designs, proposals, space.kinds)]
+    """Return proposals among designs, the best first; one that is known or bad only where others lack.
+
+    The first `SPREAD` are the same however many more are asked for, which in a small space could not all keep
+    the same distance.
+    """
+    good, spread = int((violations <= 0.0).sum()), min(proposals, SPREAD)
+    first = distinct_rows(designs[: max(spread, good)], spread, space.kinds)
+    if proposals <= SPREAD:
+        return designs[first]
+    wide = distinct_rows(designs[: max(proposals, good)], proposals, space.kinds)
+    return designs[list(dict.fromkeys([*first, *wide]))[:proposals]]
 
 
 def distinct_rows(designs: Ranks, count: int, kinds: Sequence[str]) -> NDArray[np.intp]:
