@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from os import PathLike
 from typing import Any, TypeAlias, TypedDict, final
 
 import numpy as np
@@ -15,6 +16,8 @@ __all__ = [
     "bundled_designs",
     "bundled_technology",
     "hypervolume",
+    "is_tfrecord",
+    "read_tfrecords",
     "solve",
     "sweep",
 ]
@@ -64,6 +67,12 @@ class _SweepFields(TypedDict):
     ties: int
     complete: bool
     seconds: float
+
+class _DesignRecords(TypedDict):
+    columns: dict[str, NDArray[Any]]
+    rows: list[int]
+    bad: list[tuple[int, str, int, list[tuple[int, int, str]]]]
+    ignored: list[str]
 
 class _Totals(TypedDict):
     conv_layers: int
@@ -213,6 +222,14 @@ class Search:
 def bundled_designs() -> list[tuple[str, str]]: ...
 def bundled_technology() -> str: ...
 def hypervolume(points: _Floats, reference: _Floats) -> float: ...
+def is_tfrecord(path: str | PathLike[str]) -> bool: ...
+def read_tfrecords(
+    paths: Sequence[str | PathLike[str]],
+    *,
+    skip_bad: bool,
+    threads: int | None,
+    callback: Callable[[int], None] | None,
+) -> _DesignRecords: ...
 def solve(
     simulators: list[Simulator],
     *,

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import click
 
+from prime_fast.cli import logs_convert
 from prime_fast.cli.options import Assignment
 
 
 @click.group("logs")
 def command() -> None:
     """Make logs of designs, and look into them."""
+
+
+command.add_command(logs_convert.command)
 
 
 @command.command("generate")

@@ -6,6 +6,7 @@ from prime_fast.logs.generating import generate
 from prime_fast.logs.inspecting import Inspection, inspect, render
 from prime_fast.logs.log import Dropped, Log, Source
 from prime_fast.logs.reading import read_log, read_table
+from prime_fast.logs.tfrecord import read_tfrecords
 from prime_fast.logs.writing import atomic_file, write_table
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "read_contexts",
     "read_log",
     "read_table",
+    "read_tfrecords",
     "render",
     "write_table",
 ]

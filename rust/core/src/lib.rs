@@ -2,6 +2,7 @@
 //! evolutionary search. Pure Rust, no Python.
 
 pub mod error;
+pub mod io;
 pub mod search;
 pub mod simulator;
 pub mod space;

@@ -6,6 +6,7 @@
 mod arrays;
 mod design;
 mod error;
+mod io;
 mod scorer;
 mod search;
 mod signals;
@@ -22,6 +23,8 @@ mod _core {
 
     #[pymodule_export]
     use crate::design::{bundled_designs, bundled_technology};
+    #[pymodule_export]
+    use crate::io::{is_tfrecord, read_tfrecords};
     #[pymodule_export]
     use crate::search::{Search, hypervolume};
     #[pymodule_export]

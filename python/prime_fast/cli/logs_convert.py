@@ -1,0 +1,218 @@
+"""``prime-fast logs convert``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from prime_fast.cli.options import Assignment, progress_bar
+from prime_fast.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# What one microsecond is in the unit that `runtime` is said to be in.
+UNITS = {"us": 1.0, "ms": 1000.0}
+
+
+@click.command("convert")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR_OR_FILE...")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="File to write: .parquet or .csv."
+)
+@click.option(
+    "--skip-bad", is_flag=True, help="Leave out bad records, counted and named, instead of failing."
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    type=Assignment(number=True),
+    help="Leave out feasible designs whose figure NAME is above VALUE, as in area=27; none by default.",
+)
+@click.option(
+    "--app",
+    "application",
+    metavar="NAME",
+    help="Take this application alone; where no folder or column tells it, name it.",
+)
+@click.option(
+    "--runtime-unit",
+    type=click.Choice(["us", "ms"]),
+    help="Take the published runtime for this unit and write latency_us; without it, runtime as published.",
+)
+@click.option(
+    "--space", type=click.Path(path_type=Path), help="For tables: design space; PRIME's by default."
+)
+@click.option("--objective", metavar="COLUMN", help="For tables: column to minimise; latency_us by default.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    type=Assignment(number=False),
+    help="For tables: the log calls NAME (parameter, objective, feasible, application) VALUE.",
+)
+@click.option("--threads", type=int, help="Files read at a time; all processors by default.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(
+    paths: tuple[Path, ...],
+    out: Path,
+    limits: tuple[tuple[str, float], ...],
+    application: str | None,
+    runtime_unit: str | None,
+    space: Path | None,
+    objective: str | None,
+    columns: tuple[tuple[str, str], ...],
+    threads: int | None,
+    *,
+    skip_bad: bool,
+    quiet: bool,
+) -> None:
+    """Bring logs of other formats into one file that optimize and inspect read.
+
+    PRIME's published data set is TFRecord files, plain, gzip or zlib, in folders named after applications.
+    Other files are read as tables; rows that can't be used are dropped, counted and named.
+
+    \b
+    prime-fast logs convert prime/ --out logs.parquet --limit area=27
+    prime-fast optimize --logs logs.parquet --app MobileNetV2 --objective runtime
+    """  # noqa: D301 (click reads \b)
+    from prime_fast.logs import tfrecord, write_table
+    from prime_fast.logs.writing import check_suffix
+
+    check_suffix(out)
+    if out.exists() and any(path.exists() and out.samefile(path) for path in paths):
+        raise ConfigurationError(f"--out: {out} is one of the logs to convert; name another file")
+    names = [name for name, _ in limits]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(f"--limit: `{name}` is given twice")
+    kinds = {path.is_dir() or tfrecord.is_tfrecord(path) for path in paths if path.exists()}
+    if len(kinds) > 1:
+        raise ConfigurationError(
+            "TFRecord files and tables can't be converted at once; optimize takes several --logs"
+        )
+    if kinds == {True}:
+        if space is not None or objective is not None or columns:
+            raise ConfigurationError(
+                "--space, --objective and --column are for tables: a TFRecord's features have fixed names"
+            )
+        frame, figure = _published(paths, application, runtime_unit, threads, skip_bad=skip_bad, quiet=quiet)
+    else:
+        if runtime_unit is not None:
+            raise ConfigurationError("--runtime-unit is for TFRecord files; of a table, name the --objective")
+        figure = objective or "latency_us"
+        frame = _table(paths, application, space, figure, dict(columns))
+    frame = _within(frame, dict(limits))
+    write_table(frame, out)
+    _print(frame, figure, out, kept=kinds == {True} and runtime_unit is None)
+
+
+def _warn(sentence: str) -> None:
+    click.echo(f"Warning: {sentence}", err=True)
+
+
+def _published(
+    paths: tuple[Path, ...],
+    application: str | None,
+    unit: str | None,
+    threads: int | None,
+    *,
+    skip_bad: bool,
+    quiet: bool,
+) -> tuple[pl.DataFrame, str]:
+    """Return the designs of TFRecord files and the name of what to minimise."""
+    import polars as pl
+
+    from prime_fast.logs import tfrecord
+
+    with progress_bar(quiet=quiet) as progress:
+        frame, _, dropped = tfrecord.read_tfrecords(
+            paths, skip_bad=skip_bad, application=application, threads=threads, progress=progress, warn=_warn
+        )
+    for entry in dropped:
+        _warn(str(entry))
+    frame = frame.with_columns(pl.col("infeasible").not_().alias("feasible")).drop("infeasible")
+    if unit is None:
+        return frame, "runtime"
+    return frame.with_columns(pl.col("runtime") * UNITS[unit]).rename({"runtime": "latency_us"}), "latency_us"
+
+
+def _table(
+    paths: tuple[Path, ...],
+    application: str | None,
+    space: Path | None,
+    objective: str,
+    columns: dict[str, str],
+) -> pl.DataFrame:
+    """Return the good rows of tables, with the application as their column."""
+    import polars as pl
+
+    from prime_fast import DesignSpace
+    from prime_fast.logs import read_log, read_table
+
+    where = DesignSpace.bundled() if space is None else DesignSpace.load(space)
+    files = list(paths)
+    mark = columns.get("application", "application")
+    wanted = application if any(mark in read_table(file)[0].columns for file in files) else None
+    log = read_log(files, where, objective, columns=columns, application=wanted, least_feasible=0)
+    for sentence in log.warnings:
+        _warn(sentence)
+    named = application is not None and wanted is None
+    return log.frame.with_columns(pl.lit(application).alias("application")) if named else log.frame
+
+
+def _within(frame: pl.DataFrame, limits: dict[str, float]) -> pl.DataFrame:
+    """Leave out the feasible designs beyond a limit, and say how many."""
+    import polars as pl
+
+    from prime_fast.logs.log import did_you_mean
+
+    known = [name for name, dtype in frame.schema.items() if dtype.is_numeric()]
+    for name, limit in limits.items():
+        if name not in known:
+            raise ConfigurationError(
+                f"unknown limit {name!r}: the log's figures are {', '.join(known)}{did_you_mean(name, known)}"
+            )
+        beyond = pl.col("feasible") & ~(pl.col(name) <= limit).fill_null(value=False)
+        rest = frame.filter(~beyond)
+        if not rest["feasible"].any():
+            least = frame.filter("feasible")[name].min()
+            raise DataError(
+                f"no feasible design within {name}={limit:g}"
+                + ("" if least is None else f": the least of a feasible design is {least:g}")
+            )
+        click.echo(
+            f"{name} <= {limit:g}: {frame.height - rest.height:,} feasible designs beyond it left out."
+        )
+        frame = rest
+    return frame
+
+
+def _print(frame: pl.DataFrame, figure: str, out: Path, *, kept: bool) -> None:
+    """Say what was written, and what to do with it."""
+    import polars as pl
+
+    feasible = int(frame["feasible"].sum())
+    click.echo(f"{out}: {frame.height:,} designs, {feasible:,} feasible")
+    counts = []
+    if "application" in frame.columns:
+        by = frame.group_by("application", maintain_order=True)
+        counts = by.agg(pl.len(), pl.col("feasible").sum().alias("good"), pl.col(figure).min()).rows()
+        width = max(len(str(name)) for name, *_ in counts)
+        for name, designs, good, least in counts:
+            best = "" if least is None else f", least {figure} {least:.6g}"
+            click.echo(f"  {name or '(none)':<{width}}  {designs:>9,} designs, {good:>9,} feasible{best}")
+    if kept:
+        click.echo(
+            "runtime is as published: the data set's README says ms, its figures behave like us.\n"
+            "--runtime-unit us or ms writes latency_us instead."
+        )
+    named = [str(name) for name, *_ in counts if name is not None][:1]
+    command = ["prime-fast", "optimize", "--logs", str(out)]
+    command += [part for name in named for part in ("--app", name)]
+    command += [] if figure == "latency_us" else ["--objective", figure]
+    click.echo(f"Next: {shlex.join(command)}")
