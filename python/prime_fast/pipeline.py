@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
-from prime_fast.logs import Log, bundled_log, read_log
+from prime_fast.logs import Log, LogMapping, bundled_log, read_log
 from prime_fast.logs.log import did_you_mean
+from prime_fast.logs.reading import DEFAULT_OBJECTIVE, mapping_of
 from prime_fast.methods import method_named
 from prime_fast.offline import (
     SEARCH_BATCH,
@@ -176,7 +177,7 @@ def optimize(
     *,
     logs: str | Path | Log | Sequence[str | Path] | None = None,
     space: DesignSpace | str | Path | None = None,
-    objective: str = "latency_us",
+    objective: str | None = None,
     limits: Mapping[str, float] | None = None,
     proposals: int = 16,
     method: str = "default",
@@ -189,6 +190,7 @@ def optimize(
     architecture: Architecture | None = None,
     seed: int = 0,
     threads: int | None = None,
+    mapping: LogMapping | str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     feasible_values: Mapping[str, Sequence[str]] | None = None,
     out: str | Path | None = None,
@@ -205,11 +207,12 @@ def optimize(
         rows of that application are used if the log names applications, and the bundled simulator verifies
         if the space is the template's.
     logs : path, Log or sequence of paths, optional
-        Logged designs (Parquet or CSV); the bundled logs by default.
+        Logged designs: files, directories or patterns, as for `prime_fast.logs.read_log`; the bundled logs by
+        default.
     space : DesignSpace or path, optional
         PRIME's by default.
-    objective : str
-        The column to minimise; positive.
+    objective : str, optional
+        The figure to minimise; positive. The mapping's by default, else ``latency_us``.
     limits : mapping of str to float, optional
         Upper limits on metrics that the space computes or the log records. ``{"area_mm2": 27.0}`` by default
         in PRIME's space, none elsewhere.
@@ -238,7 +241,7 @@ def optimize(
         The same seed gives the same proposals.
     threads : int, optional
         For the simulator; all processors by default.
-    columns, feasible_values
+    mapping, columns, feasible_values
         As for `prime_fast.logs.read_log`.
     out : path, optional
         A new or empty directory for manifest, proposals, surrogate and training records.
@@ -266,7 +269,9 @@ def optimize(
     learned = _applications(learn_from, logs) if learn_from is not None else targets
     if limits is None:
         limits = DEFAULT_LIMITS if space == DesignSpace.bundled() else {}
-    read = read_logs(learned, logs, space, objective, columns, feasible_values)
+    mapping = mapping_of(mapping)
+    objective = objective or mapping.objective or DEFAULT_OBJECTIVE
+    read = read_logs(learned, logs, space, objective, columns, feasible_values, mapping)
     limits = _checked_limits(limits, space, read)
     features = known_contexts([*learned, *targets], contexts)
     task = OfflineTask(
@@ -301,6 +306,7 @@ def optimize(
             {"sources": [asdict(source) for source in log.sources], "designs": len(log), "sha256": log.sha256}
             for log in read
         ],
+        "mapping": mapping.to_toml(),
         "columns": dict(columns or {}),
         "feasible_values": {name: list(values) for name, values in (feasible_values or {}).items()},
         "space": space.to_toml(),
@@ -456,6 +462,7 @@ def read_logs(
     objective: str,
     columns: Mapping[str, str] | None,
     feasible_values: Mapping[str, Sequence[str]] | None,
+    mapping: LogMapping | None = None,
 ) -> list[Log]:
     """Return one log an application, or the one log where no application is named.
 
@@ -464,6 +471,8 @@ def read_logs(
     ConfigurationError, DataError
         If a log can't be read, or names applications but not the one that is asked for.
     """
+    if mapping is not None and mapping.origin and (logs is None or isinstance(logs, Log)):
+        raise ConfigurationError(f"{mapping.origin}: a mapping says what files hold; name the files as logs")
     if isinstance(logs, Log):
         if len(names) > 1:
             raise ConfigurationError("one Log serves one application; give files with a column `application`")
@@ -483,6 +492,7 @@ def read_logs(
             logs,
             space,
             objective,
+            mapping=mapping,
             columns=columns,
             feasible_values=feasible_values,
             application=application,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prime_fast.errors import ConfigurationError, DataError, PrimeFastError
-from prime_fast.logs import read_table
+from prime_fast.logs import LogMapping, read_table
+from prime_fast.logs.formats import digest
 from prime_fast.offline import LoggedDesigns, OfflineTask
 from prime_fast.pipeline import known_contexts, logged_designs, read_logs
 from prime_fast.run_directory import FORMAT, MANIFEST
@@ -204,7 +204,7 @@ def _same_logs(manifest: dict[str, Any], space: DesignSpace) -> list[Log]:
         file = Path(source["path"])
         if not file.is_file():
             raise DataError(f"the log {file} is not there (paths are relative to where the run was made)")
-        if hashlib.sha256(file.read_bytes()).hexdigest() != source["sha256"]:
+        if digest(file) != source["sha256"]:
             raise DataError(f"the log {file} has changed since the run")
     logs = read_logs(
         names,
@@ -213,6 +213,7 @@ def _same_logs(manifest: dict[str, Any], space: DesignSpace) -> list[Log]:
         manifest["objective"],
         manifest.get("columns"),
         manifest.get("feasible_values"),
+        LogMapping.from_toml(text, "the run's mapping") if (text := manifest.get("mapping")) else None,
     )
     for log, entry in zip(logs, entries, strict=True):
         if log.sha256 != entry["sha256"]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from prime_fast.cli import logs_convert
-from prime_fast.cli.options import Assignment
+from prime_fast.cli.options import Assignment, grouped
 
 
 @click.group("logs")
@@ -49,7 +49,13 @@ def generate(application: str, designs: int, seed: int, space: Path | None, out:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option("--space", type=click.Path(path_type=Path), help="Design space (TOML); PRIME's by default.")
 @click.option(
-    "--objective", default="latency_us", show_default=True, metavar="COLUMN", help="Column to minimise."
+    "--mapping",
+    type=click.Path(path_type=Path),
+    help="What the log's columns mean (TOML): names, units, what marks a design infeasible.",
+)
+@click.option("--app", "application", metavar="NAME", help="Take the rows of this application alone.")
+@click.option(
+    "--objective", metavar="COLUMN", help="Figure to minimise; the mapping's by default, else latency_us."
 )
 @click.option(
     "--limit", "limits", multiple=True, type=Assignment(number=True), help="Upper limit on a figure."
@@ -61,20 +67,34 @@ def generate(application: str, designs: int, seed: int, space: Path | None, out:
     type=Assignment(number=False),
     help="NAME of a parameter or figure, to the log's column VALUE.",
 )
+@click.option(
+    "--feasible-value",
+    "feasible_values",
+    multiple=True,
+    type=Assignment(number=False),
+    help="Status column NAME holds VALUE where a design is feasible; repeat for several.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def inspect_(
     files: tuple[Path, ...],
     space: Path | None,
-    objective: str,
+    mapping: Path | None,
+    application: str | None,
+    objective: str | None,
     limits: tuple[tuple[str, float], ...],
     columns: tuple[tuple[str, str], ...],
+    feasible_values: tuple[tuple[str, str], ...],
     *,
     as_json: bool,
 ) -> None:
-    """Show what a log holds: counts, ranges, best designs, duplicates, and what would be dropped and why.
+    """Tell whether a log can be learned from.
+
+    Counts, ranges, best designs, values that are missing or rare, what makes designs infeasible, what would
+    be dropped and why, and a verdict. FILE is a file, a directory, or a pattern in quotes.
 
     \b
     prime-fast logs inspect logs.parquet --limit area_mm2=29
+    prime-fast logs inspect "runs/*.csv.gz" --space mine.toml --mapping mapping.toml
     """  # noqa: D301 (click reads \b)
     from rich.console import Console
 
@@ -82,7 +102,16 @@ def inspect_(
     from prime_fast.logs import inspect, read_log, render
 
     where = DesignSpace.bundled() if space is None else DesignSpace.load(space)
-    log = read_log(list(files), where, objective, columns=dict(columns), least_feasible=0)
+    log = read_log(
+        list(files),
+        where,
+        objective,
+        mapping=mapping,
+        columns=dict(columns),
+        feasible_values=grouped(feasible_values),
+        application=application,
+        least_feasible=0,
+    )
     inspection = inspect(log, dict(limits))
     if as_json:
         click.echo(json.dumps(inspection.as_dict(), indent=2))

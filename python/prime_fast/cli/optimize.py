@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-from prime_fast.cli.options import Assignment, progress_bar
+from prime_fast.cli.options import Assignment, grouped, progress_bar
 
 
 @click.command("optimize")
@@ -31,11 +32,17 @@ from prime_fast.cli.options import Assignment, progress_bar
     "--logs",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Log of designs (Parquet, CSV, also .gz); the bundled log by default. Repeat to join several.",
+    help="Log of designs: a file (Parquet, Arrow, CSV, JSON lines, also .gz), a directory or a pattern in "
+    "quotes; the bundled log by default. Repeat to join several.",
+)
+@click.option(
+    "--mapping",
+    type=click.Path(path_type=Path),
+    help="What the log's columns mean (TOML): names, units, what marks a design infeasible.",
 )
 @click.option("--space", type=click.Path(path_type=Path), help="Design space (TOML); PRIME's by default.")
 @click.option(
-    "--objective", default="latency_us", show_default=True, metavar="COLUMN", help="Column to minimise."
+    "--objective", metavar="COLUMN", help="Figure to minimise; the mapping's by default, else latency_us."
 )
 @click.option(
     "--limit",
@@ -140,6 +147,7 @@ def command(
     prime-fast optimize --app U-Net --limit area_mm2=29 --budget quick
     prime-fast optimize --app M4 --learn-from MobileNetV2 --learn-from M5
     prime-fast optimize --logs mine.csv --space mine.toml --objective time_ms
+    prime-fast optimize --logs "runs/*.csv.gz" --space mine.toml --mapping mapping.toml
     """  # noqa: D301 (click reads \b)
     from rich.console import Console
 
@@ -147,9 +155,6 @@ def command(
     from prime_fast.cli.tables import print_result
     from prime_fast.logs import read_contexts
 
-    values: dict[str, list[str]] = {}
-    for name, value in feasible_values:
-        values.setdefault(name, []).append(value)
     with progress_bar(quiet=quiet) as progress:
         result = pipeline.optimize(
             list(applications) or None,
@@ -161,7 +166,7 @@ def command(
             references=dict(references) or None,
             limits=dict(limits) or None,
             columns=dict(columns) or None,
-            feasible_values=values or None,
+            feasible_values=grouped(feasible_values) or None,
             out=out if out is not None else _default_directory(applications, logs),
             progress=progress,
             **options,
@@ -181,4 +186,4 @@ def command(
 def _default_directory(applications: tuple[str, ...], logs: tuple[Path, ...]) -> Path:
     subject = "-".join(applications) or (logs[0].name.split(".")[0] if logs else "MobileNetV2")
     stamp = dt.datetime.now(tz=dt.UTC).strftime("%Y%m%d-%H%M%S")
-    return Path("prime-fast-runs") / f"{stamp}-{subject.lower().replace(' ', '_')}"
+    return Path("prime-fast-runs") / (f"{stamp}-" + re.sub(r"[ *?[\]]", "_", subject.lower()))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Assignment(click.ParamType[tuple[str, float | str]]):
@@ -35,6 +35,14 @@ class Assignment(click.ParamType[tuple[str, float | str]]):
             return name.strip(), float(text)
         except ValueError:
             self.fail(f"{text!r} in {value!r} is not a number", param, ctx)
+
+
+def grouped(assignments: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the values of each name, in the order given."""
+    values: dict[str, list[str]] = {}
+    for name, value in assignments:
+        values.setdefault(name, []).append(value)
+    return values
 
 
 @contextmanager

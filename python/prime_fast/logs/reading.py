@@ -3,27 +3,32 @@
 A row is dropped, counted and named in `Log.dropped`, when
 
 - a parameter is missing or has a value outside its list;
-- the column of feasibility says neither yes nor no;
+- a column of feasibility says neither yes nor no, or a figure that has a limit is missing;
 - the objective of a feasible design is missing, unreadable, NaN, infinite, zero or negative;
 - one application is asked for and the row names none.
 
 Several rows of one design become one row. Where they agree the first stays. Where feasible rows differ in
 the objective, by more than 1e-9 of it, their median stays. Where some say feasible and some infeasible, none
 stays. Rows of different applications are never compared.
+
+Files are read and checked a batch of rows at a time, so that what must fit in memory are the encoded designs
+and their figures, not the files.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from prime_fast.errors import ConfigurationError, DataError
-from prime_fast.logs.cleaning import DROP, FOUND, ROW, canonical, merge_repeats, ranks_of
+from prime_fast.logs.cleaning import DROP, FILE, FOUND, ROW, canonical
+from prime_fast.logs.columns import check_mapping
+from prime_fast.logs.formats import TableFile, files_of
 from prime_fast.logs.log import Dropped, Log, Source, did_you_mean
+from prime_fast.logs.mapping import LogMapping
+from prime_fast.logs.repeats import absent_designs, merge_repeats, ranks_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,11 +41,7 @@ LEAST_FEASIBLE = 10
 SHOWN = 5
 """Row numbers, and offending values, that a message names."""
 
-# Polars raises PanicException, no Exception at all, on some damaged files.
-_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, OverflowError)
-
-# gzip, Zstandard
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+DEFAULT_OBJECTIVE = "latency_us"
 
 
 def read_table(path: str | Path) -> tuple[pl.DataFrame, Source]:
@@ -49,12 +50,13 @@ def read_table(path: str | Path) -> tuple[pl.DataFrame, Source]:
     Parameters
     ----------
     path : str or Path
-        Parquet, or CSV with a header line, plain or compressed by gzip or Zstandard.
+        Parquet, Arrow IPC (file or stream), CSV with a header line or JSON lines; the last two plain or
+        compressed by gzip or Zstandard. The format is told by the first bytes, else by the name.
 
     Returns
     -------
     table : polars.DataFrame
-        All columns. Those of a CSV file are text, so that a bad entry can be named by its row.
+        All columns. Those of CSV and JSON lines are text, so that a bad entry can be named by its row.
     source : Source
         The file's name, digest and number of rows.
 
@@ -65,39 +67,17 @@ def read_table(path: str | Path) -> tuple[pl.DataFrame, Source]:
     DataError
         If it is a directory, empty, damaged, or in another format.
     """
-    path = Path(path)
-    if not path.exists():
-        raise ConfigurationError(f"{path}: no such file")
-    if path.is_dir():
-        raise DataError(f"{path} is a directory: name the log file in it")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}") from error
-    if not content:
-        raise DataError(f"{path} is empty: expected a Parquet or CSV file of logged designs")
-    parquet = content.startswith(b"PAR1") or path.suffix in {".parquet", ".pq"}
-    if not parquet and not content.startswith(_COMPRESSED) and b"\0" in content[:4096]:
-        raise DataError(f"{path} is neither Parquet nor CSV text")
-    try:
-        if parquet:
-            table = pl.read_parquet(io.BytesIO(content))
-        else:
-            table = pl.read_csv(io.BytesIO(content), infer_schema=False)
-    except _UNREADABLE as error:
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        expected = "a whole Parquet file" if parquet else "a CSV file with a header line, or Parquet"
-        raise DataError(f"{path} can't be read as {expected}: {cause}") from error
-    if not table.height:
-        raise DataError(f"{path} has no rows: expected one for each logged design")
-    return table, Source(str(path), hashlib.sha256(content).hexdigest(), table.height)
+    file = TableFile.open(path)
+    table = pl.concat(file.batches())
+    return table, file.source(table.height)
 
 
 def read_log(
     paths: str | Path | Sequence[str | Path],
     space: DesignSpace,
-    objective: str = "latency_us",
+    objective: str | None = None,
     *,
+    mapping: LogMapping | str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     feasible_values: Mapping[str, Sequence[str]] | None = None,
     application: str | None = None,
@@ -108,14 +88,18 @@ def read_log(
     Parameters
     ----------
     paths : str, Path or sequence of them
-        Parquet or CSV files (see `read_table`); their rows are put one after the other.
+        Files (see `read_table`), directories of such files, or patterns as ``logs/*.csv``; their rows are put
+        one after the other.
     space : DesignSpace
         The space that the designs must lie in. A parameter's column bears its name or its ``column`` alias.
-    objective : str
-        Name of the figure to minimise; positive.
+    objective : str, optional
+        Name of the figure to minimise; positive. The mapping's by default, else ``latency_us``.
+    mapping : LogMapping or path, optional
+        What the columns mean.
     columns : mapping of str to str, optional
         Columns that bear other names: name of a parameter, of the objective or another figure, or one of
-        ``feasible``, ``infeasible``, ``reason``, ``application``, to the name of the log's column.
+        ``feasible``, ``infeasible``, ``reason``, ``application``, to the name of the log's column. Wins over
+        the mapping.
     feasible_values : mapping of str to sequence of str, optional
         Status columns: a design is feasible if each of them holds one of its values, as
         ``{"status": ["ok"]}``. Without it the column ``feasible`` decides, then ``infeasible``, as true and
@@ -137,41 +121,43 @@ def read_log(
     DataError
         If a file can't be read, lacks a column, or has too few rows that are good.
     """
-    files = [paths] if isinstance(paths, str | Path) else list(paths)
-    if not files:
-        raise ConfigurationError("no log file was named")
+    mapping = mapping_of(mapping)
+    objective = objective or mapping.objective or DEFAULT_OBJECTIVE
     if objective in space.names:
         raise ConfigurationError(f"the objective {objective!r} is a parameter of the design space")
-    tables = [read_table(path) for path in files]
-    sources = tuple(source for _, source in tables)
-    name = ", ".join(source.path for source in sources)
-    parts = [
-        canonical(table, source.path, space, objective, columns or {}, feasible_values or {}).with_columns(
-            pl.format("{}{}", pl.lit(f"{source.path}:" if len(files) > 1 else ""), ROW).alias(ROW)
-        )
-        for table, source in tables
-    ]
-    rows = pl.concat(parts, how="diagonal_relaxed")
+    check_mapping(mapping, space)
+    good, bad, sources = _read(
+        files_of(paths), space, objective, columns or {}, feasible_values or {}, mapping
+    )
+    name = ", ".join(source.path for source in sources[:SHOWN]) + (", ..." if len(sources) > SHOWN else "")
     warnings = []
     if application is not None:
-        rows = _only(rows, application, name)
+        good, bad = _only(good, bad, application, name)
     elif (
-        "application" in rows.columns
-        and (several := rows["application"].unique().drop_nulls().sort()).len() > 1
+        "application" in good.columns
+        and (several := good["application"].unique().drop_nulls().sort()).len() > 1
     ):
         warnings.append(
             f"the log mixes the applications {', '.join(several)}: name one to take only its rows"
         )
-    rows = merge_repeats(rows, space, objective)
-    dropped = _account(rows)
+    rows = merge_repeats(good, space, objective)
+    bad = pl.concat([bad, rows.filter(pl.col(DROP).is_not_null())], how="diagonal_relaxed")
     rows = rows.filter(pl.col(DROP).is_null())
+    dropped = _account(bad, sources)
+    if mapping.absent:
+        absent = absent_designs(pl.concat([rows, bad], how="diagonal_relaxed"), space, mapping.origin)
+        if absent.height:
+            rows = pl.concat([rows, absent], how="diagonal_relaxed")
     if not rows.height:
         raise DataError(f"{name}: every row was dropped; " + "; ".join(map(str, dropped)))
 
     ranks = ranks_of(rows, space)
     warnings += map(str, dropped)
     if any("is NaN" in entry.reason for entry in dropped):
-        warnings.append("if NaN marks infeasible designs, leave it out or add a column `feasible`")
+        warnings.append(
+            "if NaN marks infeasible designs, leave it out, add a column `feasible`"
+            " or map `sentinels = [nan]`"
+        )
     frame = space.frame(ranks).hstack(rows.select(pl.exclude(r"^#.*$")))
     for metric in reversed(space.metric_names):
         computed = pl.Series(metric, space.metric(metric, ranks))
@@ -196,37 +182,84 @@ def read_log(
         )
     if feasible == frame.height:
         warnings.append("the log has no infeasible design: nothing can be learned about what makes one fail")
-    return Log(space, objective, frame, ranks, dropped, tuple(warnings), sources)
+    return Log(space, objective, frame, ranks, dropped, tuple(warnings), tuple(sources))
 
 
-def _only(rows: pl.DataFrame, application: str, name: str) -> pl.DataFrame:
-    """Return the rows of one application, and those of none, marked as bad."""
-    if "application" not in rows.columns:
+def mapping_of(mapping: LogMapping | str | Path | None) -> LogMapping:
+    """Return a mapping whether given as one, as a file's name or not at all."""
+    if isinstance(mapping, LogMapping):
+        return mapping
+    return LogMapping() if mapping is None else LogMapping.load(mapping)
+
+
+def _read(
+    files: Sequence[Path],
+    space: DesignSpace,
+    objective: str,
+    columns: Mapping[str, str],
+    feasible_values: Mapping[str, Sequence[str]],
+    mapping: LogMapping,
+) -> tuple[pl.DataFrame, pl.DataFrame, list[Source]]:
+    """Return the good rows of the files, the bad ones, and an account of the files."""
+    good, bad, sources = [], [], []
+    for number, path in enumerate(files):
+        file = TableFile.open(path)
+        parts: list[pl.DataFrame] = []
+        first = 1
+        for table in file.batches():
+            part = canonical(table, str(path), space, objective, columns, feasible_values, mapping, first)
+            first += table.height
+            parts.append(part.filter(pl.col(DROP).is_null()).drop(DROP, FOUND))
+            bad.append(part.filter(pl.col(DROP).is_not_null()).with_columns(pl.lit(number).alias(FILE)))
+        # A column that holds a text further down is no figure.
+        kept = [column for column in parts[0].columns if all(column in part.columns for part in parts)]
+        kept += ["reason"] if "reason" not in kept and any("reason" in part.columns for part in parts) else []
+        whole = pl.concat(
+            [part.select(pl.col(c) for c in kept if c in part.columns) for part in parts], how="diagonal"
+        )
+        good.append(whole.with_columns(pl.lit(number).alias(FILE)))
+        sources.append(file.source(first - 1))
+    return pl.concat(good, how="diagonal_relaxed"), pl.concat(bad, how="diagonal_relaxed"), sources
+
+
+def _only(
+    good: pl.DataFrame, bad: pl.DataFrame, application: str, name: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of one application; those of none are bad."""
+    if "application" not in good.columns:
         raise DataError(f"{name} has no column `application` to take {application} from")
-    known = rows["application"].drop_nulls().unique().sort().to_list()
+    known = pl.concat([good["application"], bad["application"]]).drop_nulls().unique().sort().to_list()
     if application.lower() not in {other.lower() for other in known}:
         raise DataError(
             f"{name} has no row of application {application!r}: it has {', '.join(known)}"
             + did_you_mean(application, known)
         )
-    nameless = pl.col("application").is_null()
-    rows = rows.filter(nameless | (pl.col("application").str.to_lowercase() == application.lower()))
-    bad = pl.when(nameless & pl.col(DROP).is_null()).then(pl.lit("application is missing"))
-    return rows.with_columns(bad.otherwise(DROP).alias(DROP))
-
-
-def _account(rows: pl.DataFrame) -> tuple[Dropped, ...]:
-    """Count the dropped rows by reason, with the first rows and values of each."""
-    reasons = (
-        rows.filter(pl.col(DROP).is_not_null())
-        .group_by(DROP, maintain_order=True)
-        .agg(
-            count=pl.len(),
-            rows=pl.col(ROW).head(SHOWN),
-            found=pl.col(FOUND).drop_nulls().unique(maintain_order=True).head(SHOWN),
-        )
+    mine = pl.col("application").str.to_lowercase() == application.lower()
+    nameless = good.filter(pl.col("application").is_null()).with_columns(
+        pl.lit("application is missing").alias(DROP)
     )
+    bad = pl.concat([bad.filter(mine | pl.col("application").is_null()), nameless], how="diagonal_relaxed")
+    return good.filter(mine), bad.sort(FILE, ROW)
+
+
+def _account(rows: pl.DataFrame, sources: Sequence[Source]) -> tuple[Dropped, ...]:
+    """Count the dropped rows by reason, with the first rows and values of each."""
+    reasons = rows.group_by(DROP, maintain_order=True).agg(
+        count=pl.len(),
+        files=pl.col(FILE).head(SHOWN),
+        rows=pl.col(ROW).head(SHOWN),
+        found=pl.col(FOUND).drop_nulls().unique(maintain_order=True).head(SHOWN),
+    )
+    several = len(sources) > 1
     return tuple(
-        Dropped(reason, count, tuple(numbers), tuple(found))
-        for reason, count, numbers, found in reasons.iter_rows()
+        Dropped(
+            reason,
+            count,
+            tuple(
+                f"{sources[file].path}:{row}" if several else str(row)
+                for file, row in zip(files, numbers, strict=True)
+            ),
+            tuple(found),
+        )
+        for reason, count, files, numbers, found in reasons.iter_rows()
     )
