@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,9 +13,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_explain import TINY
 from test_logs import SPACE, good_rows, with_row
 
-from prime_fast import ConfigurationError, DataError, DesignSpace
+from prime_fast import ConfigurationError, DataError, DesignSpace, methods, offline
+from prime_fast.analysis.runs import read_run
 from prime_fast.logs import Log, LogMapping, inspect, read_log, repeats, write_table
 from prime_fast.logs.units import UNITS, conversion
 
@@ -404,3 +408,41 @@ def test_hlsyn_goes_in_with_a_mapping_alone(tmp_path: Path) -> None:
     twice = read_log(tmp_path / "gemm-p.csv", space, mapping=mapping)
     assert len(twice) == len(log)
     assert inspect(twice).contradictions == 2
+
+
+def test_a_run_remembers_its_mapping_and_the_hashes_of_its_logs(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods.Method, "settings", lambda *_: TINY)
+    monkeypatch.setitem(offline.SEARCH_EVALUATIONS, "quick", 2000)
+    frame = SPACE.frame(SPACE.ranks(np.arange(SPACE.size, dtype=np.uint64))).with_columns(
+        ms=pl.int_range(pl.len()) * 1e-3 + 5, state=pl.Series(["ok", "ok", "failed"] * 24)
+    )
+    write_table(frame[:40], tmp_path / "a.csv")
+    write_table(frame[40:], tmp_path / "b.csv")
+    (tmp_path / "space.toml").write_text(SPACE.to_toml())
+    text = """
+        objective = { name = "latency_us", column = "ms", from = "ms", to = "us" }
+        feasibility.status.state = ["ok"]
+    """
+    (tmp_path / "mapping.toml").write_text(text)
+    code, _, err = run(
+        "optimize", "--logs", "*.csv", "--space", "space.toml", "--mapping", "mapping.toml",
+        "--budget", "quick", "--proposals", 2, "--out", "run", "--quiet",
+    )  # fmt: skip
+    assert code == 0, err
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["objective"] == "latency_us"
+    assert manifest["mapping"] == text
+    (log,) = manifest["logs"]
+    digests = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a.csv", "b.csv")]
+    assert [source["sha256"] for source in log["sources"]] == digests
+    assert [source["path"] for source in log["sources"]] == ["a.csv", "b.csv"]
+    # What explains the run reads the logs as the run did.
+    (tmp_path / "mapping.toml").unlink()
+    finished = read_run(tmp_path / "run")
+    assert finished.missing is None
+    assert finished.warnings == []
+    assert np.nanmin(finished.logs[0].values) == 5000.0
+    write_table(frame[:39], tmp_path / "a.csv")
+    assert read_run(tmp_path / "run").missing == "the log a.csv has changed since the run"
