@@ -330,7 +330,7 @@ def test_unknown_names() -> None:
         "space `prime` has no metric `aera_mm2` (did you mean area_mm2?); known: macs_per"
     )
     message = error_of(lambda: pf.DesignSpace.bundled("prim"), pf.ConfigurationError)
-    assert message == "unknown design space `prim` (did you mean prime?); bundled: prime"
+    assert message == "unknown design space `prim` (did you mean prime?); bundled: prime, gemmini"
 
 
 def test_unusable_files(tmp_path: Path) -> None:
@@ -347,7 +347,9 @@ def test_unusable_files(tmp_path: Path) -> None:
     path.write_text("")
     assert load(path) == "line 1: missing field `name`"
     path.write_text(TINY.replace("voltage = ", "volts = ").replace("size * voltage", "size * volts"))
-    assert load(path).startswith("metric `power`: unknown name `volts` (did you mean voltage?); known: ")
+    assert load(path).startswith(
+        "line 20: metric `power`: unknown name `volts` (did you mean voltage?); known: "
+    )
     path.write_text(TINY)
     assert pf.DesignSpace.load(path) == pf.DesignSpace.from_toml(TINY)
 

@@ -73,9 +73,13 @@ class DesignSpace:
         Raises
         ------
         ConfigurationError
-            If the file can't be read or is no design space; the text names file, line or field.
+            If the file can't be read or is no design space, or if no design can meet its constraints; the
+            text names file, line or field.
         """
-        return cls.from_toml(read_text(path, "a design space"), str(path))
+        space = cls.from_toml(read_text(path, "a design space"), str(path))
+        # Not of every text: a space narrowed to one design may be of one that breaks a constraint.
+        space.core.check_possible(str(path))
+        return space
 
     def to_toml(self) -> str:
         """Return the TOML text that the space was read from."""
@@ -247,3 +251,26 @@ class DesignSpace:
         if not isinstance(designs, pl.DataFrame):
             designs = pl.DataFrame(list(designs))
         return self.ranks_from_frame(designs)
+
+
+def space_named(space: DesignSpace | str | Path | None = None) -> DesignSpace:
+    """Return a design space given as such, by a bundled one's name or by a file's path; PRIME's for None.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is neither a bundled space of that name nor such a file, or the file is no design space.
+    """
+    if isinstance(space, DesignSpace):
+        return space
+    if space is None:
+        return DesignSpace.bundled()
+    text, known = str(space), _core.DesignSpace.bundled_names()
+    if text in known:
+        return DesignSpace.bundled(text)
+    if Path(text).exists() or Path(text).suffix or len(Path(text).parts) > 1:
+        return DesignSpace.load(text)
+    try:
+        return DesignSpace.bundled(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; or the path of a TOML file") from None

@@ -585,18 +585,45 @@ fn errors_in_expressions_say_what_and_where() {
     let cases = [
         ("aera <= 3", "unknown name `aera` (did you mean area?)", 1),
         ("a < zzzzzz", "unknown name `zzzzzz`; known: _d1, a, area, bc, flag, flow, half", 5),
-        ("a < mim(1, 2)", "unknown function `mim`; known: min, max, abs, ceil, floor, log2", 5),
+        (
+            "flow == weight",
+            "unknown name `weight`; as a value of `flow` it needs quotes: 'weight'; known: _d1,",
+            9,
+        ),
+        (
+            "a < mim(1, 2)",
+            "unknown function `mim` (did you mean min?); known: min, max, abs, ceil, floor, log2",
+            5,
+        ),
         ("a < min(1)", "`min` takes at least two arguments, found 1", 5),
         ("a < log2(1, 2)", "`log2` takes one argument, found 2", 5),
         ("a < min()", "expected a number or a name, found `)`", 9),
         ("a < min(1 2)", "expected `,` or `)`, found `2`", 11),
-        ("a + flag < 2", "expected a number, found a condition", 5),
+        ("a + flag < 2", "expected a number, found what is true or false, which stands by itself: `x` or", 5),
+        ("flag == 1", "expected a number, found what is true or false, which stands by itself: `x` or", 1),
+        ("a == true", "expected a number, found what is true or false, which stands by itself: `x` or", 6),
+        ("(a < 1) == (bc < 1)", "expected a number, found a condition", 1),
         ("a and flag", "expected a condition, found a number", 1),
         ("not a", "expected a condition, found a number", 5),
-        ("flow < 2", "expected a number, found a categorical parameter", 1),
+        (
+            "flow < 2",
+            "`flow` is categorical: it compares by == or != with one of its texts: weight, output, row stationary",
+            1,
+        ),
+        ("2 == flow", "`flow` is categorical: it compares by == or", 6),
+        ("flow == flow", "`flow` is categorical: it compares by == or", 1),
+        ("a + flow < 2", "`flow` is categorical: it compares by == or", 5),
+        ("flow and flag", "`flow` is categorical: it compares by == or", 1),
+        ("max(a, flow) < 2", "`flow` is categorical: it compares by == or", 8),
+        ("a == 'weight'", "a text compares with a categorical parameter only", 6),
+        ("'weight' != flag", "a text compares with a categorical parameter only", 1),
         ("flow < \"output\"", "texts compare by == and != only", 1),
-        ("flow == \"outptu\"", "\"outptu\" is not among the values: weight, output, row stationary", 9),
-        ("\"a\" == \"b\"", "expected a number, found a text", 1),
+        (
+            "flow == \"outptu\"",
+            "\"outptu\" is no value of `flow` (did you mean output?); known: weight, output, row stationary",
+            9,
+        ),
+        ("\"a\" == \"b\"", "a text compares with a categorical parameter only", 1),
         ("1 < a < 3", "comparisons don't chain; join two with `and`", 7),
         ("a = 3", "`=` is not a comparison; write `==`", 3),
         ("(a < 3", "expected `)`, found the end", 7),
@@ -620,16 +647,27 @@ fn errors_in_expressions_say_what_and_where() {
     for (text, message, column) in cases {
         let error = Condition::parse(text, &names()).unwrap_err();
         assert!(error.starts_with(message), "{error}");
-        let shown = if text.len() > 120 { "`" } else { &format!("`{text}`)") };
-        assert!(error.contains(&format!(" (column {column} of {shown}")), "{error}");
-        assert!(error.len() < 300, "{error}");
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines.len(), 3, "{error}");
+        assert!(lines[0].ends_with(&format!(" (column {column})")), "{error}");
+        // The caret stands under the place.
+        let caret = lines[2].find('^').unwrap();
+        assert_eq!(lines[2].trim_start(), "^", "{error}");
+        let pointed = lines[1].chars().nth(caret);
+        assert_eq!(pointed, text.chars().nth(column - 1), "{error}");
+        if text.len() <= 72 {
+            assert_eq!(lines[1], format!("    {text}"), "{error}");
+        }
+        assert!(error.len() < 350, "{error}");
     }
     let error = Condition::parse(&many, &names()).unwrap_err();
-    assert!(error.ends_with(&format!(" of `...{}...`)", " + 1".repeat(30))), "{error}");
+    assert!(error.contains(&format!("\n    ...{}...\n", " + 1".repeat(18))), "{error}");
+    let error = Condition::parse("a <\n\tzz", &names()).unwrap_err();
+    assert!(error.ends_with("(column 6)\n    a <  zz\n         ^"), "{error}");
     let error = Condition::parse(&long, &names()).unwrap_err();
     assert_eq!(error, "the expression has 4101 bytes, at most 4096 are allowed");
     let error = Number::parse("a < 1", &names()).unwrap_err();
-    assert_eq!(error, "this is a condition; a metric needs a number (column 1 of `a < 1`)");
+    assert_eq!(error, "this is a condition; a metric needs a number (column 1)\n    a < 1\n    ^");
     // What people write is nested and long enough.
     let text = format!("{}a{} < 1{}", "(".repeat(20), ")".repeat(20), " + 1".repeat(400));
     assert!(Condition::parse(&text, &names()).is_ok());
@@ -915,15 +953,15 @@ fn errors_in_files_name_the_place_and_what_would_be_right() {
             &with(&format!(
                 "{one}[[metric]]\nname = 'm'\nexpression = 'later + 1'\n[[metric]]\nname = 'later'\nexpression = 'a'"
             )),
-            "metric `m`: unknown name `later`; known: a (column 1 of `later + 1`)",
+            "line 7: metric `m`: unknown name `later`; known: a (column 1)\n    later + 1\n    ^",
         ),
         (
             &with(&format!("{one}[[metric]]\nname = 'm'\nexpression = 'm + 1'")),
-            "metric `m`: unknown name `m`; known: a (column 1 of `m + 1`)",
+            "line 7: metric `m`: unknown name `m`; known: a (column 1)\n    m + 1\n    ^",
         ),
         (
             &with(&format!("{one}[[constraint]]\nname = 'c'\nexpression = 'a <= b'")),
-            "constraint `c`: unknown name `b`; known: a (column 6 of `a <= b`)",
+            "line 7: constraint `c`: unknown name `b`; known: a (column 6)\n    a <= b\n         ^",
         ),
         (
             &with(&format!(
@@ -954,5 +992,158 @@ fn errors_in_files_name_the_place_and_what_would_be_right() {
             .contains("65 metrics; at most 64 are supported")
     );
     let error = DesignSpace::bundled("prim").unwrap_err();
-    assert_eq!(error.to_string(), "unknown design space `prim` (did you mean prime?); bundled: prime");
+    assert_eq!(
+        error.to_string(),
+        "unknown design space `prim` (did you mean prime?); bundled: prime, gemmini"
+    );
+}
+
+// --- counting ----------------------------------------------------------------------------------------------
+
+/// A space of the parameters that the random expressions name, with constraints.
+fn constrained(conditions: &[String]) -> DesignSpace {
+    let mut text = "name = \"s\"\nconstants = { half = 0.5 }\n".to_owned();
+    for (name, values) in [
+        ("a", "[1, 2, 3, 5, 8]"),
+        ("bc", "[-1.5, 0, 0.5, 4]"),
+        ("_d1", "[0, 7, 1e3]"),
+        ("flag", "[false, true]"),
+        ("flow", "['weight', 'output', 'row stationary']"),
+    ] {
+        writeln!(text, "[[parameter]]\nname = \"{name}\"\nvalues = {values}").unwrap();
+    }
+    writeln!(text, "[[metric]]\nname = \"area\"\nexpression = \"a * bc - half\"").unwrap();
+    for (position, condition) in conditions.iter().enumerate() {
+        writeln!(text, "[[constraint]]\nname = \"c{position}\"\nexpression = '''{condition}'''").unwrap();
+    }
+    space(&text)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn counts_are_those_of_looking_at_every_design(trees in proptest::collection::vec(conditional(), 0..=3)) {
+        let space = constrained(&trees.iter().map(|tree| tree.print(0)).collect::<Vec<_>>());
+        let all: Vec<usize> = (0..trees.len()).collect();
+        let mut ranks = [0_u8; 5];
+        let mut passing = 0_u128;
+        for index in 0..space.size() as u64 {
+            space.ranks_of(index, &mut ranks);
+            passing += u128::from(space.check(&ranks).is_none());
+        }
+        prop_assert_eq!(space.count(&all, u64::MAX, &|| false), Some(passing));
+        // What bounds prove is so.
+        prop_assert!(space.check_possible("s").is_ok() || passing == 0);
+    }
+}
+
+#[test]
+fn counts_of_large_spaces() {
+    let never = || false;
+    // 2^64 designs; the groups of the two constraints multiply, and 54 parameters are free.
+    let text = integers(&[2; 64]);
+    let with = |constraints: &str| space(&format!("{text}{constraints}"));
+    assert_eq!(with("").count(&[], 0, &never), Some(1 << 64));
+    let two = with(
+        "[[constraint]]\nname = \"a\"\nexpression = \"p0 + p1 + p2 + p3 == 1\"\n\
+         [[constraint]]\nname = \"b\"\nexpression = \"p4 * p5 + p6 * p7 + p8 * p9 > 0\"",
+    );
+    assert_eq!(two.count(&[0, 1], 10_000, &never), Some((4 * (64 - 27)) << 54));
+    assert_eq!(two.count(&[0], 10_000, &never), Some(4 << 60));
+    assert_eq!(two.count(&[0, 1], 50, &never), None, "more work than allowed");
+    assert_eq!(two.count(&[0, 1], 10_000, &|| true), None, "stopped");
+
+    // 65,535 values, two by two: i < j.
+    let order = space(&format!(
+        "{}[[constraint]]\nname = \"order\"\nexpression = \"p0 < p1\"",
+        integers(&[65_535, 65_535])
+    ));
+    let n = 65_535_u128;
+    assert_eq!(order.count(&[0], 1 << 24, &never), Some(n * (n - 1) / 2));
+
+    let prime = DesignSpace::bundled("prime").unwrap();
+    let gemmini = DesignSpace::bundled("gemmini").unwrap();
+    let all: Vec<usize> = (0..gemmini.constraints().len()).collect();
+    let share = gemmini.count(&all, 1 << 24, &never).unwrap() as f64 / gemmini.size() as f64;
+    assert!(share > 0.01 && share < 0.2, "{share}");
+    assert!(prime.check_possible("prime").is_ok() && gemmini.check_possible("gemmini").is_ok());
+}
+
+#[test]
+fn constraints_that_nothing_meets_are_named() {
+    let possible = |constraints: &[&str]| {
+        let conditions: Vec<String> = constraints.iter().map(|&one| one.to_owned()).collect();
+        constrained(&conditions).check_possible("space.toml").map_err(|error| error.to_string())
+    };
+    assert_eq!(possible(&["a > 2", "a < 5"]), Ok(()));
+    assert_eq!(
+        possible(&["a > 2", "area > 32"]),
+        Err("space.toml: no design meets the constraint `c1`: area > 32".to_owned())
+    );
+    assert_eq!(
+        possible(&["false"]),
+        Err("space.toml: no design meets the constraint `c0`: false".to_owned())
+    );
+    assert_eq!(
+        possible(&["a < 3", "flag", "a > 4"]),
+        Err("space.toml: no design meets all constraints together: c0, c1, c2".to_owned())
+    );
+}
+
+// --- Gemmini -----------------------------------------------------------------------------------------------
+
+#[test]
+fn the_generators_own_configurations_are_designs_of_its_space() {
+    let space = DesignSpace::bundled("gemmini").unwrap();
+    // Rows and columns of mesh and tile, scratchpad and accumulator in KiB.
+    let rank = |name: &str, wanted: &str| {
+        let position = space.position(name).unwrap();
+        let values = &space.parameters()[position].values;
+        (position, values.iter().position(|value| value.to_string() == wanted).unwrap() as u8)
+    };
+    let design = |mesh: &str, tile: &str, scratchpad: &str, accumulator: &str| {
+        let mut ranks = vec![0_u8; space.dimensions()];
+        for (name, value) in [
+            ("mesh_rows", mesh),
+            ("mesh_columns", mesh),
+            ("tile_rows", tile),
+            ("tile_columns", tile),
+            ("dataflow", "ws"),
+            ("sp_capacity", scratchpad),
+            ("sp_banks", "4"),
+            ("acc_capacity", accumulator),
+            ("acc_banks", "2"),
+            ("acc_sub_banks", "1"),
+            ("dma_buswidth", "128"),
+            ("dma_maxbytes", "64"),
+        ] {
+            let (position, rank) = rank(name, value);
+            ranks[position] = rank;
+        }
+        ranks
+    };
+    for (mesh, tile, scratchpad, accumulator) in [
+        ("16", "1", "256", "64"),
+        ("16", "1", "64", "32"),
+        ("32", "1", "128", "64"),
+        ("1", "16", "256", "64"),
+    ] {
+        assert_eq!(space.check(&design(mesh, tile, scratchpad, accumulator)), None);
+    }
+    let (dim, rows) = (space.metric_position("dim").unwrap(), space.metric_position("sp_bank_rows").unwrap());
+    let default = design("16", "1", "256", "64");
+    assert_eq!((space.metric(dim, &default), space.metric(rows, &default)), (16.0, 4096.0));
+    // 0.116 + 0.544 + 0.146 mm2.
+    let area = space.metric(space.metric_position("area_mm2").unwrap(), &default);
+    assert!((area - 0.806).abs() < 0.001, "{area}");
+    for (ranks, broken) in [
+        (design("1", "1", "256", "64"), "array_size"),
+        (design("64", "4", "256", "64"), "array_size"),
+        (design("64", "2", "32", "16"), "scratchpad_rows"),
+        (design("16", "1", "32", "1024"), "accumulator_tiles"),
+    ] {
+        let constraint = space.check(&ranks).unwrap();
+        assert_eq!(space.constraints()[constraint].name, broken);
+    }
 }

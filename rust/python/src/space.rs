@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use crate::arrays::{Ranks, matrix, rows};
 use crate::error::{configuration, data, raise};
+use crate::signals::Signals;
 
 /// A discrete design space.
 #[pyclass(frozen, module = "prime_fast._core")]
@@ -60,6 +61,16 @@ fn one_value(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
         let shown: String = value.to_string().chars().take(40).collect();
         configuration(format!("`{name}` is {shown}; it must be a finite number, a text or a boolean"))
     })
+}
+
+impl DesignSpace {
+    fn check_constraints(&self, positions: &[usize]) -> PyResult<()> {
+        let count = self.inner.constraints().len();
+        match positions.iter().find(|&&position| position >= count) {
+            Some(position) => Err(configuration(format!("there is no constraint {position} among {count}"))),
+            None => Ok(()),
+        }
+    }
 }
 
 #[pymethods]
@@ -217,6 +228,32 @@ impl DesignSpace {
         let values =
             each(py, space, designs, |row| space.metric(metric, row), |row| space.metric(metric, row))?;
         Ok(values.into_pyarray(py))
+    }
+
+    /// Whether each design meets the constraint at this position.
+    fn meets<'py>(
+        &self,
+        py: Python<'py>,
+        constraint: usize,
+        designs: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        self.check_constraints(&[constraint])?;
+        let space = &self.inner;
+        let narrow = |row: &[u8]| space.meets(constraint, row);
+        Ok(each(py, space, designs, narrow, |row| space.meets(constraint, row))?.into_pyarray(py))
+    }
+
+    /// Number of designs that meet the constraints at these positions; None where it takes too much work.
+    fn count(&self, py: Python<'_>, constraints: Vec<usize>, work: u64) -> PyResult<Option<u128>> {
+        self.check_constraints(&constraints)?;
+        let signals = Signals::new();
+        let count = py.detach(|| self.inner.count(&constraints, work, &|| signals.look()));
+        signals.take().map_or(Ok(count), Err)
+    }
+
+    /// Raises where bounds prove that no design meets the constraints.
+    fn check_possible(&self, py: Python<'_>, origin: &str) -> PyResult<()> {
+        py.detach(|| self.inner.check_possible(origin)).map_err(raise)
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String, String))> {

@@ -70,6 +70,20 @@ impl<'a, R: Rank> Batch<'a, R> {
         }
     }
 
+    /// How many designs meet these constraints, given by position.
+    pub(super) fn count(&mut self, constraints: &[usize]) -> usize {
+        let mut meets = vec![true; self.designs];
+        for &position in constraints {
+            let condition = &self.space.constraints[position].condition;
+            self.need_all(condition);
+            for first in self.blocks() {
+                let holds = self.condition(condition, first);
+                meets[first..].iter_mut().zip(holds).for_each(|(meets, holds)| *meets &= holds);
+            }
+        }
+        meets.iter().filter(|&&meets| meets).count()
+    }
+
     /// Works out the metrics that a condition is made of.
     fn need_all(&mut self, condition: &Condition) {
         condition.leaves(&mut |leaf| {

@@ -6,6 +6,7 @@
 
 mod batch;
 mod codec;
+mod count;
 pub mod expression;
 mod narrowed;
 mod parameter;
@@ -23,7 +24,10 @@ use expression::{Comparison, Condition, Meaning, Names, Number, Values, define};
 use parameter::ParameterEntry;
 
 /// Design spaces that ship with the crate: name and TOML text.
-const BUNDLED: [(&str, &str); 1] = [("prime", include_str!("../../data/spaces/prime.toml"))];
+const BUNDLED: [(&str, &str); 2] = [
+    ("prime", include_str!("../../data/spaces/prime.toml")),
+    ("gemmini", include_str!("../../data/spaces/gemmini.toml")),
+];
 
 /// Most parameters of a space.
 pub const MAX_PARAMETERS: usize = 64;
@@ -112,14 +116,14 @@ struct MetricEntry {
     name: String,
     #[serde(default)]
     unit: String,
-    expression: String,
+    expression: toml::Spanned<String>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConstraintEntry {
     name: String,
-    expression: String,
+    expression: toml::Spanned<String>,
 }
 
 /// One design, as expressions see it: its ranks and the metrics worked out so far.
@@ -168,10 +172,9 @@ impl DesignSpace {
     /// Reads a space from TOML text; `origin` (a file's name) starts every error.
     pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
         let wrong = |message: String| Error::Configuration(format!("{origin}: {message}"));
+        let line = |at: usize| format!("line {}: ", text[..at.min(text.len())].matches('\n').count() + 1);
         let file: SpaceFile = toml::from_str(text).map_err(|error| {
-            let place = error.span().map_or_else(String::new, |span| {
-                format!("line {}: ", text[..span.start.min(text.len())].matches('\n').count() + 1)
-            });
+            let place = error.span().map_or_else(String::new, |span| line(span.start));
             wrong(format!("{place}{}", error.message().trim()))
         })?;
         if file.parameters.is_empty() {
@@ -219,8 +222,9 @@ impl DesignSpace {
         }
         let mut metrics: Vec<Metric> = Vec::new();
         for MetricEntry { name, unit, expression } in file.metrics {
-            let expression = Number::parse(&expression, &names)
-                .map_err(|message| wrong(format!("metric `{name}`: {message}")))?;
+            let place = line(expression.span().start);
+            let expression = Number::parse(expression.get_ref(), &names)
+                .map_err(|message| wrong(format!("{place}metric `{name}`: {message}")))?;
             let position = metrics.len();
             define(&mut names, &name, Meaning::Number(Number::Metric(position))).map_err(wrong)?;
             metrics.push(Metric { name, unit, expression, parameters: vec![], table: None, needs: vec![] });
@@ -230,9 +234,11 @@ impl DesignSpace {
             if constraints.iter().any(|other| other.name == name) {
                 return Err(wrong(format!("two constraints are called `{name}`; rename one")));
             }
-            let condition = Condition::parse(&expression, &names)
-                .map_err(|message| wrong(format!("constraint `{name}`: {message}")))?;
-            constraints.push(Constraint { name, text: expression, condition });
+            let place = line(expression.span().start);
+            let text = expression.into_inner();
+            let condition = Condition::parse(&text, &names)
+                .map_err(|message| wrong(format!("{place}constraint `{name}`: {message}")))?;
+            constraints.push(Constraint { name, text, condition });
         }
 
         let cardinalities: Vec<usize> = parameters.iter().map(|parameter| parameter.values.len()).collect();
@@ -410,6 +416,12 @@ impl DesignSpace {
     pub fn check<R: Rank>(&self, ranks: &[R]) -> Option<usize> {
         let design = self.design(ranks, &self.needs);
         self.constraints.iter().position(|constraint| !constraint.condition.holds(&design))
+    }
+
+    /// Whether one design meets a constraint, given by position.
+    #[must_use]
+    pub fn meets<R: Rank>(&self, constraint: usize, ranks: &[R]) -> bool {
+        self.constraints[constraint].condition.holds(&self.design(ranks, &self.needs))
     }
 
     /// Both sides of a constraint for one design, the one that must not be the greater first, where the constraint

@@ -188,8 +188,16 @@ impl DesignSpace {
         Interval::hull(numbers[ranks].iter().copied())
     }
 
+    /// What is known of some constraints together, given by position, over a region; `needs` are the metrics that
+    /// they are made of, and those that these are made of.
+    pub(super) fn truth(&self, constraints: &[usize], needs: &[usize], region: &Region) -> Truth {
+        let bounded = self.bounded(region, needs);
+        let each = constraints.iter().map(|&one| self.constraints[one].condition.truth(&bounded));
+        each.fold(Truth::Always, Truth::and)
+    }
+
     /// Positions of a metric and of all that it is made of, in order.
-    fn all_needs(&self, metric: usize) -> Vec<usize> {
+    pub(super) fn all_needs(&self, metric: usize) -> Vec<usize> {
         let mut needs = vec![metric];
         self.metrics[metric].expression.leaves(&mut |leaf| {
             if let super::Number::Metric(inner) = leaf {

@@ -9,7 +9,9 @@ const MAX_DEPTH: usize = 64;
 /// Longest expression, in bytes.
 const MAX_LENGTH: usize = 4096;
 /// Characters of an expression that an error shows.
-const MAX_SHOWN: usize = 120;
+const MAX_SHOWN: usize = 72;
+/// Names or values that an error lists.
+const MAX_LISTED: usize = 16;
 /// Most operands of an expression: a chain of operators nests as deeply as it is long.
 const MAX_OPERANDS: usize = 500;
 
@@ -25,12 +27,23 @@ enum Token {
 const SYMBOLS: [&str; 16] =
     ["<=", ">=", "==", "!=", "//", "<", ">", "+", "-", "*", "/", "%", "(", ")", ",", "="];
 
+const FUNCTIONS: [&str; 6] = ["min", "max", "abs", "ceil", "floor", "log2"];
+
+const LONE_TEXT: &str = "a text compares with a categorical parameter only";
+
 /// An expression with its type.
 pub(super) enum Typed {
     Number(Number),
     Condition(Condition),
-    Category(usize, Vec<String>),
+    Category(Category),
     Text(String),
+}
+
+/// A categorical parameter: its name, its position and its values.
+pub(super) struct Category {
+    name: String,
+    parameter: usize,
+    values: Vec<String>,
 }
 
 impl Typed {
@@ -38,9 +51,17 @@ impl Typed {
         match self {
             Self::Number(_) => "a number",
             Self::Condition(_) => "a condition",
-            Self::Category(..) => "a categorical parameter",
+            Self::Category(_) => "a categorical parameter",
             Self::Text(_) => "a text",
         }
+    }
+}
+
+impl Category {
+    /// What is wrong where it is used otherwise than to compare it with a text.
+    fn lone(&self) -> String {
+        let values = listed(self.values.iter().map(String::as_str));
+        format!("`{}` is categorical: it compares by == or != with one of its texts: {values}", self.name)
     }
 }
 
@@ -53,15 +74,25 @@ struct Parser<'a> {
     operands: usize,
 }
 
-/// The message with the place in the text.
+/// The message with the place in the text: its column, and below the text with a caret.
 pub(super) fn located(text: &str, at: usize, message: &str) -> String {
     let column = text[..at.min(text.len())].chars().count() + 1;
     let start = if text.chars().count() > MAX_SHOWN { column.saturating_sub(MAX_SHOWN / 2) } else { 0 };
-    let mut shown = text.chars().skip(start);
+    // A text may have several lines.
+    let mut shown = text.chars().map(|letter| if letter.is_whitespace() { ' ' } else { letter }).skip(start);
     let excerpt: String = shown.by_ref().take(MAX_SHOWN).collect();
     let (before, after) =
         (if start > 0 { "..." } else { "" }, if shown.next().is_some() { "..." } else { "" });
-    format!("{message} (column {column} of `{before}{excerpt}{after}`)")
+    let indent = " ".repeat(before.len() + column - 1 - start);
+    format!("{message} (column {column})\n    {before}{excerpt}{after}\n    {indent}^")
+}
+
+/// A list for an error, shortened where it is long.
+fn listed<'a>(all: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let rest = all.len().saturating_sub(MAX_LISTED);
+    let shown: Vec<&str> = all.take(MAX_LISTED).collect();
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// Parses a whole expression.
@@ -175,6 +206,11 @@ impl Parser<'_> {
     fn number(&self, typed: Typed, at: usize) -> Result<Number, String> {
         match typed {
             Typed::Number(number) => Ok(number),
+            Typed::Category(category) => self.error(at, &category.lone()),
+            Typed::Condition(Condition::Rank { .. } | Condition::Literal(_)) => self.error(
+                at,
+                "expected a number, found what is true or false, which stands by itself: `x` or `not x`",
+            ),
             other => self.error(at, &format!("expected a number, found {}", other.describe())),
         }
     }
@@ -182,6 +218,7 @@ impl Parser<'_> {
     fn condition(&self, typed: Typed, at: usize) -> Result<Condition, String> {
         match typed {
             Typed::Condition(condition) => Ok(condition),
+            Typed::Category(category) => self.error(at, &category.lone()),
             other => self.error(at, &format!("expected a condition, found {}", other.describe())),
         }
     }
@@ -241,9 +278,13 @@ impl Parser<'_> {
         if let Token::Symbol("<=" | "<" | ">=" | ">" | "==" | "!=") = self.peek() {
             return self.error(self.at(), "comparisons don't chain; join two with `and`");
         }
-        let (category, text) = match (left, right) {
-            (Typed::Category(parameter, values), Typed::Text(text))
-            | (Typed::Text(text), Typed::Category(parameter, values)) => ((parameter, values), text),
+        let (category, text, text_at) = match (left, right) {
+            (Typed::Category(category), Typed::Text(text)) => (category, text, right_at),
+            (Typed::Text(text), Typed::Category(category)) => (category, text, at),
+            (Typed::Category(category), _) => return self.error(at, &category.lone()),
+            (_, Typed::Category(category)) => return self.error(right_at, &category.lone()),
+            (Typed::Text(_), _) => return self.error(at, LONE_TEXT),
+            (_, Typed::Text(_)) => return self.error(right_at, LONE_TEXT),
             (left, right) => {
                 let (a, b) = (self.number(left, at)?, self.number(right, right_at)?);
                 return Ok(Typed::Condition(match symbol {
@@ -259,12 +300,14 @@ impl Parser<'_> {
         if symbol != "==" && symbol != "!=" {
             return self.error(at, "texts compare by == and != only");
         }
-        let (parameter, values) = category;
-        let Some(rank) = values.iter().position(|value| *value == text) else {
-            let listed = values.join(", ");
-            return self.error(right_at, &format!("\"{text}\" is not among the values: {listed}"));
+        let Some(rank) = category.values.iter().position(|value| *value == text) else {
+            let known = || category.values.iter().map(String::as_str);
+            let hint = crate::suggest::did_you_mean(&text, known());
+            let message =
+                format!("\"{text}\" is no value of `{}`{hint}; known: {}", category.name, listed(known()));
+            return self.error(text_at, &message);
         };
-        Ok(Typed::Condition(Condition::Rank { parameter, rank, equal: symbol == "==" }))
+        Ok(Typed::Condition(Condition::Rank { parameter: category.parameter, rank, equal: symbol == "==" }))
     }
 
     fn sum(&mut self) -> Result<Typed, String> {
@@ -346,13 +389,22 @@ impl Parser<'_> {
             }
             (_, Some(Meaning::Condition(condition))) => Ok(Typed::Condition(condition.clone())),
             (_, Some(Meaning::TextParameter(parameter, values))) => {
-                Ok(Typed::Category(*parameter, values.clone()))
+                let (parameter, values) = (*parameter, values.clone());
+                Ok(Typed::Category(Category { name: name.to_owned(), parameter, values }))
             }
             (_, Some(Meaning::Number(number))) => Ok(Typed::Number(number.clone())),
             (_, None) => {
-                let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
-                let hint = crate::suggest::did_you_mean(name, known.iter().copied());
-                self.error(at, &format!("unknown name `{name}`{hint}; known: {}", known.join(", ")))
+                let known = || self.names.keys().map(String::as_str);
+                let with_value = self.names.iter().find(|(_, meaning)| {
+                    matches!(meaning, Meaning::TextParameter(_, values) if values.iter().any(|value| value == name))
+                });
+                let hint = match with_value {
+                    Some((parameter, _)) => {
+                        format!("; as a value of `{parameter}` it needs quotes: '{name}'")
+                    }
+                    None => crate::suggest::did_you_mean(name, known()),
+                };
+                self.error(at, &format!("unknown name `{name}`{hint}; known: {}", listed(known())))
             }
         }
     }
@@ -366,10 +418,9 @@ impl Parser<'_> {
             "floor" => (Function::Floor, 1..=1),
             "log2" => (Function::Log2, 1..=1),
             _ => {
-                return self.error(
-                    at,
-                    &format!("unknown function `{name}`; known: min, max, abs, ceil, floor, log2"),
-                );
+                let hint = crate::suggest::did_you_mean(name, FUNCTIONS);
+                let known = FUNCTIONS.join(", ");
+                return self.error(at, &format!("unknown function `{name}`{hint}; known: {known}"));
             }
         };
         let mut given = Vec::new();
