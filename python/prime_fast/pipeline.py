@@ -28,7 +28,7 @@ from prime_fast.offline import (
     varying_limit,
 )
 from prime_fast.run_directory import RunDirectory, json_data
-from prime_fast.space import DesignSpace
+from prime_fast.space import DesignSpace, space_named
 from prime_fast.verification import EDGE_TPU_V1, reference_designs, simulators_for, verify
 from prime_fast.workload import Application, application_names
 
@@ -209,8 +209,8 @@ def optimize(
     logs : path, Log or sequence of paths, optional
         Logged designs: files, directories or patterns, as for `prime_fast.logs.read_log`; the bundled logs by
         default.
-    space : DesignSpace or path, optional
-        PRIME's by default.
+    space : DesignSpace or str or Path, optional
+        Also by a file's path or a bundled space's name; PRIME's by default.
     objective : str, optional
         The figure to minimise; positive. The mapping's by default, else ``latency_us``.
     limits : mapping of str to float, optional
@@ -264,7 +264,7 @@ def optimize(
     if budget not in SEARCH_EVALUATIONS:
         raise ConfigurationError(f"unknown budget `{budget}`; known: {', '.join(SEARCH_EVALUATIONS)}")
     chosen = method_named(method)
-    space = _space(space)
+    space = space_named(space)
     targets = _applications(applications, logs)
     learned = _applications(learn_from, logs) if learn_from is not None else targets
     if limits is None:
@@ -396,12 +396,6 @@ def _learned_constraints(task: OfflineTask, surrogate: object) -> dict[str, tupl
     # Trees learn none.
     of = getattr(surrogate, "constraints_of", None)
     return {name: () if of is None else of(task.context(name)) for name in task.applications}
-
-
-def _space(space: DesignSpace | str | Path | None) -> DesignSpace:
-    if isinstance(space, DesignSpace):
-        return space
-    return DesignSpace.bundled() if space is None else DesignSpace.load(space)
 
 
 def _applications(applications: str | Sequence[str] | None, logs: object) -> list[str]:

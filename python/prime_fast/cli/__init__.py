@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": "explain",
     "simulate": "simulate",
     "logs": "logs",
+    "space": "space",
     "benchmark": "benchmark",
     "solve": "solve",
     "sweep": "sweep",

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from prime_fast.cli import logs_convert
-from prime_fast.cli.options import Assignment, grouped
+from prime_fast.cli.options import Assignment, grouped, space_option
 
 
 @click.group("logs")
@@ -23,23 +23,24 @@ command.add_command(logs_convert.command)
 @click.option("--app", "application", required=True, metavar="NAME", help="Application to simulate.")
 @click.option("--designs", default=200_000, show_default=True, help="Designs to draw.")
 @click.option("--seed", default=0, show_default=True, help="Same seed, same log.")
-@click.option("--space", type=click.Path(path_type=Path), help="Design space (TOML); PRIME's by default.")
+@space_option
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="File to write: .parquet or .csv."
 )
-def generate(application: str, designs: int, seed: int, space: Path | None, out: Path) -> None:
+def generate(application: str, designs: int, seed: int, space: str | None, out: Path) -> None:
     """Draw designs uniformly, simulate them and write the log.
 
     \b
     prime-fast logs generate --app MobileNetV2 --designs 200000 --out logs.parquet
     """  # noqa: D301 (click reads \b)
-    from prime_fast import DesignSpace, Simulator
+    from prime_fast import Simulator
     from prime_fast.logs import generate as draw
     from prime_fast.logs import write_table
     from prime_fast.logs.writing import check_suffix
+    from prime_fast.space import space_named
 
     check_suffix(out)
-    simulator = Simulator(application, None if space is None else DesignSpace.load(space))
+    simulator = Simulator(application, space_named(space))
     frame = draw(simulator, designs, seed)
     write_table(frame, out)
     click.echo(f"{out}: {frame.height:,} designs, {int(frame['feasible'].sum()):,} feasible")
@@ -47,7 +48,7 @@ def generate(application: str, designs: int, seed: int, space: Path | None, out:
 
 @command.command("inspect")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@click.option("--space", type=click.Path(path_type=Path), help="Design space (TOML); PRIME's by default.")
+@space_option
 @click.option(
     "--mapping",
     type=click.Path(path_type=Path),
@@ -77,7 +78,7 @@ def generate(application: str, designs: int, seed: int, space: Path | None, out:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def inspect_(
     files: tuple[Path, ...],
-    space: Path | None,
+    space: str | None,
     mapping: Path | None,
     application: str | None,
     objective: str | None,
@@ -98,10 +99,10 @@ def inspect_(
     """  # noqa: D301 (click reads \b)
     from rich.console import Console
 
-    from prime_fast import DesignSpace
     from prime_fast.logs import inspect, read_log, render
+    from prime_fast.space import space_named
 
-    where = DesignSpace.bundled() if space is None else DesignSpace.load(space)
+    where = space_named(space)
     log = read_log(
         list(files),
         where,

@@ -154,7 +154,7 @@ def _table(
     from prime_fast import DesignSpace
     from prime_fast.logs import read_log, read_table
 
-    where = DesignSpace.bundled() if space is None else DesignSpace.load(space)
+    where = space_named(space)
     files = list(paths)
     mark = columns.get("application", "application")
     wanted = application if any(mark in read_table(file)[0].columns for file in files) else None

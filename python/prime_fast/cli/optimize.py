@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from prime_fast.cli.options import Assignment, grouped, progress_bar
+from prime_fast.cli.options import Assignment, grouped, progress_bar, space_option
 
 
 @click.command("optimize")
@@ -40,7 +40,7 @@ from prime_fast.cli.options import Assignment, grouped, progress_bar
     type=click.Path(path_type=Path),
     help="What the log's columns mean (TOML): names, units, what marks a design infeasible.",
 )
-@click.option("--space", type=click.Path(path_type=Path), help="Design space (TOML); PRIME's by default.")
+@space_option
 @click.option(
     "--objective", metavar="COLUMN", help="Figure to minimise; the mapping's by default, else latency_us."
 )
@@ -124,7 +124,7 @@ def command(
     applications: tuple[str, ...],
     learn_from: tuple[str, ...],
     logs: tuple[Path, ...],
-    space: Path | None,
+    space: str | None,
     contexts: Path | None,
     weights: tuple[tuple[str, float], ...],
     references: tuple[tuple[str, float], ...],

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 
+space_option = click.option(
+    "--space",
+    metavar="SPACE",
+    help="Design space: a TOML file or the name of a bundled one; PRIME's by default.",
+)
+
+
 class Assignment(click.ParamType[tuple[str, float | str]]):
     """``NAME=VALUE``; the value a number or a text."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prime_fast.cli.options import progress_bar
+from prime_fast.cli.options import progress_bar, space_option
 from prime_fast.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Many designs, one a row, in CSV or Parquet with a column for each parameter.",
 )
-@click.option("--space", type=click.Path(path_type=Path), help="Design space (TOML); PRIME's by default.")
+@space_option
 @click.option(
     "--technology",
     type=click.Path(path_type=Path),
@@ -56,7 +56,7 @@ def command(
     application: str,
     design: str | None,
     designs: Path | None,
-    space: Path | None,
+    space: str | None,
     technology: Path | None,
     out: Path | None,
     plot: Path | None,
@@ -70,8 +70,8 @@ def command(
     prime-fast simulate --app MobileNetV2 --design edge-tpu-v1 --plot roofline.png
     prime-fast simulate --designs designs.csv --out figures.parquet
     """  # noqa: D301 (click reads \b)
-    from prime_fast import DesignSpace
     from prime_fast.logs.writing import check_suffix
+    from prime_fast.space import space_named
 
     if (design is None) == (designs is None):
         raise ConfigurationError("give one of --design and --designs")
@@ -79,7 +79,7 @@ def command(
         raise ConfigurationError("--plot draws one design; give --design in place of --designs")
     if out is not None:
         check_suffix(out)
-    where = DesignSpace.bundled() if space is None else DesignSpace.load(space)
+    where = space_named(space)
     if designs is not None:
         _simulate_file(application, where, technology, designs, out, threads, as_json=as_json)
     elif design is not None:

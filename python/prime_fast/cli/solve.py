@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import Assignment
+from prime_fast.cli.options import Assignment, space_option
 
 if TYPE_CHECKING:
     from prime_fast.exact import SolveResult
@@ -62,7 +62,7 @@ COLUMNS = {
     help="Upper limit on a metric of the space (area_mm2) or a result of each application (latency_us, "
     "energy_uj, average_power_mw, peak_power_mw).",
 )
-@click.option("--space", type=click.Path(path_type=Path), help="Design space (TOML); PRIME's by default.")
+@space_option
 @click.option(
     "--technology", type=click.Path(path_type=Path), help="Technology constants (TOML) of the simulator."
 )
@@ -74,7 +74,7 @@ def command(
     applications: tuple[str, ...],
     weights: tuple[float, ...],
     limits: tuple[tuple[str, float], ...],
-    space: Path | None,
+    space: str | None,
     *,
     as_json: bool,
     **options: Any,
@@ -88,13 +88,14 @@ def command(
     prime-fast solve --app MobileNetV2 --limit area_mm2=29
     prime-fast solve --app U-Net --app M4 --objective energy --limit latency_us=800
     """  # noqa: D301 (click reads \b)
-    from prime_fast import DesignSpace, exact
+    from prime_fast import exact
+    from prime_fast.space import space_named
 
     result = exact.solve(
         list(applications),
         limits=dict(limits),
         weights=list(weights) or None,
-        space=None if space is None else DesignSpace.load(space),
+        space=space_named(space),
         **options,
     )
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import Assignment, progress_bar
+from prime_fast.cli.options import Assignment, progress_bar, space_option
 from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ MEASURES = ("latency_us", "energy_uj", "average_power_mw", "peak_power_mw", "are
     metavar="MEASURES",
     help="Measures to make histograms of, or none.",
 )
-@click.option("--space", type=click.Path(path_type=Path), help="Design space (TOML); PRIME's by default.")
+@space_option
 @click.option(
     "--technology", type=click.Path(path_type=Path), help="Technology constants (TOML) of the simulator."
 )
@@ -77,7 +77,7 @@ def command(
     limits: tuple[tuple[str, float], ...],
     front: str,
     histograms: str,
-    space: Path | None,
+    space: str | None,
     ray: str | None,
     out: Path | None,
     *,
@@ -92,7 +92,8 @@ def command(
     \b
     prime-fast sweep --app MobileNetV2 --limit area_mm2=29 --out designs.parquet
     """  # noqa: D301 (click reads \b)
-    from prime_fast import DesignSpace, sweeping, sweeping_shards
+    from prime_fast import sweeping, sweeping_shards
+    from prime_fast.space import space_named
 
     names = [name for name, _ in limits]
     for name in names:
@@ -100,7 +101,7 @@ def command(
             raise ConfigurationError(f"--limit: `{name}` is given twice")
     if out is not None:
         sweeping.output_files(out)
-    where = DesignSpace.bundled() if space is None else DesignSpace.load(space)
+    where = space_named(space)
     with progress_bar(quiet=quiet) as show:
         run = sweeping.sweep if ray is None else partial(sweeping_shards.sweep_on_ray, ray=ray)
         result = run(
