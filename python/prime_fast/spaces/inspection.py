@@ -129,7 +129,7 @@ def inspect_space(
         raise ConfigurationError(f"samples is {samples}; it must be at least 1")
     names = space.constraint_names
     counts = [space.core.count([position], work) for position in range(len(names))]
-    passing = space.core.count(list(range(len(names))), work)
+    passing = counts[0] if len(counts) == 1 else space.core.count(list(range(len(names))), work)
     drawn = space.sample(samples if None in [*counts, passing] else 0, seed)
     shares = {}
     for position, (name, count) in enumerate(zip(names, counts, strict=True)):

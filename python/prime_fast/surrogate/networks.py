@@ -95,7 +95,7 @@ class MLP(Network):
             encoder.smooth_width + features, "scalar", FEASIBILITY_WIDTH, 1, jnp.tanh, key=feasibility_key
         )
         self.conditioning = _conditioning(features, settings.width, settings, conditioning_key)
-        inputs = encoder.width + encoder.parameters + (0 if self.conditioning else features)
+        inputs = encoder.width + encoder.tokens + (0 if self.conditioning else features)
         self.first = eqx.nn.Linear(inputs, settings.width, key=first_key)
         self.rest = eqx.nn.MLP(
             settings.width, outputs, settings.width, settings.depth - 1, jax.nn.silu, key=rest_key
@@ -146,7 +146,7 @@ class Transformer(Network):
     """
 
     embedding: eqx.nn.Embedding
-    direction: Float[Array, "parameters width"]
+    direction: Float[Array, "tokens width"]
     context: eqx.nn.Linear | None
     blocks: list[Block]
     norm: eqx.nn.LayerNorm
@@ -161,7 +161,7 @@ class Transformer(Network):
         keys = jax.random.split(key, settings.blocks + 5)
         width = settings.token_width
         self.embedding = eqx.nn.Embedding(encoder.width, width, key=keys[0])
-        self.direction = jax.random.normal(keys[1], (encoder.parameters, width))
+        self.direction = jax.random.normal(keys[1], (encoder.tokens, width))
         self.conditioning = _conditioning(features, width, settings, keys[4])
         as_token = features > 0 and self.conditioning is None
         self.context = eqx.nn.Linear(features, width, key=keys[4]) if as_token else None
