@@ -51,12 +51,14 @@ class Layer:
     inputs: frozenset[str]
     input_bytes: int
     output_bytes: int
+    runs: int
 
 
-def load(name: str) -> tuple[list[Layer], int]:
-    """Read a bundled application; return its layers and the bytes of the network's input."""
-    files = [tomllib.loads(path.read_text()) for path in (DATA / "applications").glob("*.toml")]
-    (application,) = [file for file in files if file["name"] == name]
+def load(name: str | Path) -> tuple[list[Layer], int]:
+    """Read a bundled application, or a file; return its layers and the bytes of the network's input."""
+    paths = [name] if isinstance(name, Path) else list((DATA / "applications").glob("*.toml"))
+    files = [tomllib.loads(path.read_text()) for path in paths]
+    (application,) = [file for file in files if isinstance(name, Path) or file["name"] == name]
     shapes = {"input": application["input"]}
     layers: list[Layer] = []
     for entry in application["layer"]:
@@ -72,15 +74,22 @@ def read(entry: dict[str, Any], sources: dict[str, list[int]]) -> Layer:
     depth, (rows, columns, channels) = entry["input"][2], entry["output"]
     kernel, stride = entry.get("kernel", [1, 1]), entry.get("stride", [1, 1])
     window, depth = prod(kernel), depth // entry.get("groups", 1)
-    pixels = rows * columns
+    pixels, runs, second = rows * columns, 1, 0
     match kind:
         case "conv":
             reduction, weights = window * depth, window * depth * channels
         case "transposed_conv":
             reduction, weights = -(-window * depth // prod(stride)), window * depth * channels
             pixels = prod(entry["input"][:2])
-        case "dense" | "recurrent":
+        case "dense":
             reduction, weights = prod(entry["input"]), prod(entry["input"]) * channels
+        case "recurrent":
+            # As often as there are time steps, which are its rows.
+            runs, rows, pixels = rows, 1, 1
+            reduction = prod(entry["input"]) // runs
+            weights = reduction * channels
+        case "matmul":
+            reduction, weights, second = depth, 0, depth * channels
         case "depthwise":
             reduction, weights = window, window * channels
         case "pool":
@@ -88,6 +97,11 @@ def read(entry: dict[str, Any], sources: dict[str, list[int]]) -> Layer:
         case _:
             reduction, weights = len(sources), 0
     read = sum(prod(shape) for shape in sources.values())
+    if entry.get("view"):
+        full = prod(entry["input"])
+        read = min(read, full + second)
+        if kind == "elementwise":
+            read = sum(min(prod(shape), full) for shape in sources.values())
     per_channel = kind in ("depthwise", "pool", "elementwise")
     unrolls = kind == "conv" and window > 1
     return Layer(
@@ -98,14 +112,15 @@ def read(entry: dict[str, Any], sources: dict[str, list[int]]) -> Layer:
         reduction=reduction,
         reuse=max(1, kernel[1] // stride[1]) if kind in ("conv", "depthwise", "pool") else 1,
         per_channel=per_channel,
-        multicast=0 if per_channel else read,
+        multicast=0 if per_channel else -(-read // runs),
         unrolled=pixels * window * entry["input"][2] if unrolls else read,
         weights=weights,
-        macs=weights * pixels,
+        macs=(weights + second) * pixels * runs,
         window=window,
         inputs=frozenset(sources),
         input_bytes=read,
         output_bytes=prod(entry["output"]),
+        runs=runs,
     )
 
 
@@ -156,7 +171,7 @@ def on_chip(
     port_bytes = pixels * layer.reduction * (channels if layer.per_channel else groups) / layer.reuse
     port_bytes = port_bytes + pixels * channels
     tiles = groups
-    if layer.weights:
+    if layer.macs:
         cuts = np.maximum(1, ceil(2 * design["cores"] * slice_, design["core_memory"]))
         spill = 2 * constants["accumulator_bytes"] * pixels * channels
         port_bytes = port_bytes + channels * layer.reduction + (cuts - 1) * spill
@@ -180,7 +195,7 @@ def working_sets(layers: list[Layer], network_input: int) -> list[int]:
     return sets
 
 
-def simulate(name: str, design: Design) -> dict[str, Any]:
+def simulate(name: str | Path, design: Design) -> dict[str, Any]:
     """Simulate designs given as values by parameter; return latency, energy and which checks fail.
 
     The space's own constraints are not looked at, and costs are given for infeasible designs too.
@@ -193,7 +208,7 @@ def simulate(name: str, design: Design) -> dict[str, Any]:
     sets = working_sets(layers, network_input)
     activations, largest = max(sets), layers[int(np.argmax(sets))].name
     windows = [
-        min(layer.reduction, layer.window * int(constants["mac_ways"])) if layer.weights else 0
+        min(layer.reduction, layer.window * int(constants["mac_ways"])) if layer.macs else 0
         for layer in layers
     ]
     pe_memories = pes * design["pe_memory"]
@@ -225,17 +240,17 @@ def simulate(name: str, design: Design) -> dict[str, Any]:
 
         read = network_input if "input" in layer.inputs else 0
         written = 0 if any(layer.name in later.inputs for later in layers) else layer.output_bytes
-        weights = streamed * layer.weights
+        weights = streamed * layer.weights * layer.runs
         dram = weights / staged("parameter") + (read + written) / staged("activation")
         cycles = np.maximum(of_chosen("cycles"), layer.multicast / constants["bus_bytes_per_cycle"])
-        on_chip_time = cycles / (constants["clock_mhz"] * 1e6)
-        latency += np.maximum(on_chip_time, dram) + constants["layer_us"] * 1e-6
+        on_chip_time = cycles / (constants["clock_mhz"] * 1e6) * layer.runs
+        latency += np.maximum(on_chip_time, dram) + constants["layer_us"] * 1e-6 * layer.runs
         instructions += constants["instructions_per_layer"]
         instructions += constants["instructions_per_tile"] * of_chosen("tiles")
         instructions += constants["instructions_per_row"] * of_chosen("tile_rows")
         dram_bytes += weights + read + written
         picojoules += layer.macs * (constants["mac_pj"] + energy_of_core)
-        picojoules += of_chosen("port_bytes") * of_chosen("pes") * energy_of_pe
+        picojoules += of_chosen("port_bytes") * of_chosen("pes") * energy_of_pe * layer.runs
 
     picojoules += dram_bytes * constants["dram_pj_per_byte"]
     on_chip_bytes = pes * (design["pe_memory"] + design["compute_lanes"] * design["core_memory"])

@@ -74,6 +74,23 @@ class _DesignRecords(TypedDict):
     bad: list[tuple[int, str, int, list[tuple[int, int, str]]]]
     ignored: list[str]
 
+class _Layer(TypedDict):
+    name: str
+    kind: str
+    input: list[int]
+    output: list[int]
+    kernel: list[int]
+    stride: list[int]
+    dilation: list[int]
+    groups: int
+    view: bool
+    inputs: list[str]
+    macs: int
+    parameter_bytes: int
+    vector_operations: int
+    input_bytes: int
+    output_bytes: int
+
 class _Totals(TypedDict):
     conv_layers: int
     depthwise_layers: int
@@ -139,6 +156,8 @@ class Application:
     def prime_names() -> list[str]: ...
     @staticmethod
     def from_toml(text: str, origin: str) -> Application: ...
+    def to_toml(self) -> str: ...
+    def __reduce__(self) -> tuple[Any, tuple[str, str]]: ...
     @property
     def name(self) -> str: ...
     @property
@@ -147,6 +166,10 @@ class Application:
     def source(self) -> str: ...
     @property
     def is_stand_in(self) -> bool: ...
+    @property
+    def input(self) -> list[int]: ...
+    @property
+    def layers(self) -> list[_Layer]: ...
     @property
     def totals(self) -> _Totals: ...
 

@@ -44,9 +44,7 @@ UNITS = {"us": 1.0, "ms": 1000.0}
     type=click.Choice(["us", "ms"]),
     help="Take the published runtime for this unit and write latency_us; without it, runtime as published.",
 )
-@click.option(
-    "--space", type=click.Path(path_type=Path), help="For tables: design space; PRIME's by default."
-)
+@space_option
 @click.option("--objective", metavar="COLUMN", help="For tables: column to minimise; latency_us by default.")
 @click.option(
     "--column",
@@ -63,7 +61,7 @@ def command(
     limits: tuple[tuple[str, float], ...],
     application: str | None,
     runtime_unit: str | None,
-    space: Path | None,
+    space: str | None,
     objective: str | None,
     columns: tuple[tuple[str, str], ...],
     threads: int | None,
@@ -144,15 +142,15 @@ def _published(
 def _table(
     paths: tuple[Path, ...],
     application: str | None,
-    space: Path | None,
+    space: str | None,
     objective: str,
     columns: dict[str, str],
 ) -> pl.DataFrame:
     """Return the good rows of tables, with the application as their column."""
     import polars as pl
 
-    from prime_fast import DesignSpace
     from prime_fast.logs import read_log, read_table
+    from prime_fast.space import space_named
 
     where = space_named(space)
     files = list(paths)

@@ -89,8 +89,10 @@ proptest! {
         for space in spaces() {
             let ranks = designs(&space, &indices);
             for technology in technologies() {
-                for name in bundled_names() {
-                    let application = Application::bundled(name).expect("bundled");
+                let mixed = Application::from_toml(include_str!("mixed.toml"), "mixed.toml").expect("application");
+                let bundled = bundled_names().map(|name| Application::bundled(name).expect("bundled"));
+                for application in bundled.chain([mixed]) {
+                    let name = application.name.clone();
                     let simulator =
                         Simulator::new(space.clone(), application, technology.clone()).expect("simulator");
                     let scores = simulator.score(&ranks).expect("scores");

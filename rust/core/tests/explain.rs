@@ -4,7 +4,7 @@
 
 use prime_fast_core::simulator::{Check, Explanation, Simulator, Technology};
 use prime_fast_core::space::Value;
-use prime_fast_core::workload::{Application, LayerKind, bundled_names};
+use prime_fast_core::workload::{Application, Layer, LayerKind, bundled_names};
 use prime_fast_core::{DesignSpace, Error};
 
 fn prime() -> DesignSpace {
@@ -44,8 +44,13 @@ fn check_sums(name: &str, explanation: &Explanation, simulator: &Simulator) {
     assert!(close(energy + array.leakage_mw * array.invocation_us * 1e-3, score.energy_uj), "{name}");
     let streamed = residency.streamed_weight_bytes.expect("feasible");
     assert!(close(sum(|layer| layer.dram_weight_bytes), streamed), "{name}");
-    let weights = streamed + residency.resident_weight_bytes.expect("feasible");
-    assert!(close(weights, simulator.application().totals().parameter_bytes as f64), "{name}");
+    let application = simulator.application();
+    let all = application.totals().parameter_bytes as f64;
+    // A recurrent layer streams its weights once a time step.
+    let runs = |layer: &Layer| layer.parameter_bytes() as f64 * f64::from(layer.steps());
+    let most: f64 = application.layers().iter().map(runs).sum();
+    let resident = residency.resident_weight_bytes.expect("feasible");
+    assert!(close(streamed, (all - resident) / all * most), "{name}: {streamed} {resident}");
     assert!(
         residency.activation_bytes + residency.weight_limit_bytes <= residency.pe_memories_bytes,
         "{name}"
@@ -60,7 +65,9 @@ fn check_sums(name: &str, explanation: &Explanation, simulator: &Simulator) {
             "{name} {}",
             layer.name
         );
-        assert!(close(most / array.clock_mhz + array.layer_us, layer.time_us), "{name} {}", layer.name);
+        let runs = application.layers().iter().find(|of| of.name == layer.name).expect("a layer").steps();
+        let fixed_us = array.layer_us * f64::from(runs);
+        assert!(close(most / array.clock_mhz + fixed_us, layer.time_us), "{name} {}", layer.name);
         assert!((0.0..=1.0).contains(&layer.utilization), "{name} {}", layer.name);
         assert!(
             (1.0..=array.pes).contains(&layer.active_pes) && layer.splits >= 1.0,
@@ -75,8 +82,11 @@ fn check_sums(name: &str, explanation: &Explanation, simulator: &Simulator) {
 fn layers_add_up_to_the_score() {
     let space = prime();
     let designs = designs(&space, 3000);
-    for name in bundled_names() {
-        let simulator = simulator(Application::bundled(name).expect("bundled"), space.clone());
+    let mixed = Application::from_toml(include_str!("mixed.toml"), "mixed.toml").expect("application");
+    let bundled = bundled_names().map(|name| Application::bundled(name).expect("bundled"));
+    for application in bundled.chain([mixed]) {
+        let name = &application.name.clone();
+        let simulator = simulator(application, space.clone());
         let mut feasible = 0;
         for design in &designs {
             let (explanation, score) =
@@ -111,6 +121,10 @@ fn the_largest_layers_do_not_overflow() {
         r#"{ name = "a", kind = "dense", input = [65535, 65535, 1], output = [1, 1, 4294967295] }"#,
         r#"{ name = "a", kind = "transposed_conv", input = [1, 1, 65535], output = [1, 1, 65535], kernel = [65535, 65535], stride = [65535, 4294967295] }"#,
         r#"{ name = "a", kind = "pool", input = [1048576, 1048576, 1], output = [1, 1, 1], kernel = [1048576, 1048576] }"#,
+        r#"{ name = "a", kind = "recurrent", input = [4294967295, 1, 65535], output = [4294967295, 1, 65535] }"#,
+        r#"{ name = "a", kind = "matmul", input = [65535, 65535, 1], output = [65535, 65535, 4294967295], view = true }"#,
+        r#"{ name = "a", kind = "matmul", input = [65535, 1, 4294967295], output = [65535, 1, 65535], groups = 65535, view = true }"#,
+        r#"{ name = "a", kind = "conv", input = [4294967295, 1, 1], output = [4294967295, 1, 1], kernel = [2, 4294967295], dilation = [4294967295, 4294967295] }"#,
         r#"{ name = "a", kind = "elementwise", input = [2097152, 2097152, 1048576], output = [2097152, 2097152, 1048576] }"#,
     ];
     let roomy = DesignSpace::from_toml(&prime().text().replace("<= 112", "<= 1e30"), "roomy").expect("space");

@@ -290,7 +290,10 @@ fn network(channels: &[u32], side: u32) -> Application {
             {{ name = "back", kind = "conv", input = [{half}, {half}, {b}], output = [{half}, {half}, {a}] }},
             {{ name = "sum", kind = "elementwise", input = [{half}, {half}, {a}], output = [{half}, {half}, {a}], inputs = ["deep", "back"] }},
             {{ name = "pool", kind = "pool", input = [{half}, {half}, {a}], output = [1, 1, {a}], kernel = [{half}, {half}] }},
-            {{ name = "head", kind = "dense", input = [1, 1, {a}], output = [1, 1, {c}] }},
+            {{ name = "far", kind = "conv", input = [{half}, {half}, {a}], output = [{half}, {half}, {a}], kernel = [3, 3], dilation = [2, 2], inputs = ["sum"] }},
+            {{ name = "rows", kind = "recurrent", input = [{half}, 1, {a}], output = [{half}, 1, {b}], view = true }},
+            {{ name = "scores", kind = "matmul", input = [{half}, 1, {b}], output = [{half}, 1, {c}], inputs = ["rows", "wide"], view = true }},
+            {{ name = "head", kind = "dense", input = [1, 1, {a}], output = [1, 1, {c}], inputs = ["pool"] }},
         ]
         "#
     );

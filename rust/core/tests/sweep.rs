@@ -36,7 +36,10 @@ const SMALL: [(&str, &str); 10] = [
 ];
 
 fn simulator(space: DesignSpace, application: &str) -> Simulator {
-    let application = Application::bundled(application).expect("bundled");
+    let application = match application {
+        "mixed" => Application::from_toml(include_str!("mixed.toml"), "mixed.toml").expect("application"),
+        name => Application::bundled(name).expect("bundled"),
+    };
     Simulator::new(space, application, Technology::bundled().expect("bundled")).expect("a simulator")
 }
 
@@ -130,7 +133,7 @@ fn compare(simulator: &Simulator, options: &SweepOptions) -> Sweep {
 
 #[test]
 fn a_sweep_is_every_design_simulated() {
-    for application in ["MobileNetV2", "U-Net", "t-RNN Enc"] {
+    for application in ["MobileNetV2", "U-Net", "t-RNN Enc", "mixed"] {
         let simulator = simulator(cut(&SMALL, ""), application);
         let found = compare(&simulator, &options("latency_us", &[], &["latency_us", "area_mm2"]));
         assert!(found.front.len() > 3 && found.ties > 1, "{application}: something to compare");

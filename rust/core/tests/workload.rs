@@ -254,6 +254,44 @@ fn work_and_bytes_follow_from_the_shapes() {
 }
 
 #[test]
+fn every_kind_and_attribute_is_counted() {
+    let mixed = Application::from_toml(include_str!("mixed.toml"), "mixed.toml").unwrap();
+    // MACs, parameter bytes, input bytes, output bytes, vector operations.
+    let expected = [
+        ("stem", [144 * 9 * 2 * 48, 9 * 2 * 48, 3456, 6912, 0]),
+        ("dilated", [144 * 9 * 48 * 48, 9 * 48 * 48, 6912, 6912, 0]),
+        ("deep", [72 * 15 * 96, 15 * 96, 6912, 6912, 0]),
+        ("squeezed", [0, 0, 6912, 1152, 1152 * 6]),
+        ("scaled", [0, 0, 6912 + 1152, 6912, 2 * 6912]),
+        ("up", [72 * 16 * 48 * 16, 16 * 48 * 16, 6912, 4608, 0]),
+        ("line", [72 * 9 * 16 * 640, 9 * 16 * 640, 4608, 46080, 0]),
+        ("gate_input", [36 * 1280 * 2048, 1280 * 2048, 46080, 36 * 2048, 0]),
+        ("gate_state", [36 * 2048 * 2048, 2048 * 2048, 36 * 2048, 36 * 2048, 0]),
+        ("cell", [0, 0, 3 * 36 * 2048, 36 * 2048, 3 * 36 * 2048]),
+        ("projected", [36 * 2048 * 384, 2048 * 384, 36 * 2048, 36 * 384, 0]),
+        // Four heads of 32: queries and keys, two thirds of what was projected.
+        ("scores", [36 * 36 * 128, 0, 2 * 36 * 128, 36 * 144, 0]),
+        ("values", [36 * 36 * 128, 0, 36 * 144 + 36 * 128, 36 * 128, 0]),
+        ("kernel", [1152 * 4096, 1152 * 4096, 1152, 4096, 0]),
+        ("product", [36 * 128 * 32, 0, 36 * 128 + 4096, 36 * 32, 0]),
+        ("logits", [36 * 32 * 10, 36 * 32 * 10, 36 * 32, 10, 0]),
+    ];
+    assert_eq!(mixed.layers().len(), expected.len());
+    for (layer, (name, counts)) in mixed.layers().iter().zip(expected) {
+        let found = [
+            layer.macs(),
+            layer.parameter_bytes(),
+            layer.input_bytes(),
+            layer.output_bytes(),
+            layer.vector_operations(),
+        ];
+        assert_eq!((layer.name.as_str(), found), (name, counts));
+        assert_eq!(layer.steps(), if layer.kind == LayerKind::Recurrent { 36 } else { 1 });
+        assert_eq!(layer.kind.multiplies(), layer.macs() > 0);
+    }
+}
+
+#[test]
 fn carried_state_has_the_shape_of_the_layers_input() {
     let text = file(
         "[1, 1, 8]",
@@ -299,7 +337,7 @@ fn wrong_fields_of_a_layer_are_explained() {
     let refuse = |layer: String, fragments: &[&str]| assert_refused(&file("[8, 8, 3]", &[layer]), fragments);
     let conv = |output, more: &str| layer("c", "conv", [8, 8, 3], output, more);
     refuse(layer("c", "convolution", [8, 8, 3], SQUARE, ""), &["layer \"c\"", "kind", "`transposed_conv`"]);
-    refuse(stem(", dilation = 2"), &["layer \"stem\"", "unknown field `dilation`"]);
+    refuse(stem(", padding = 2"), &["layer \"stem\"", "unknown field `padding`"]);
     refuse(stem("").replace("[8, 8, 3]", "[8, 8]"), &["layer \"stem\"", "length 2", "`input`"]);
     refuse(conv([4, -4, 1], ""), &["layer \"c\"", "`-4`", "`output`"]);
     refuse(conv([4, 1 << 32, 1], ""), &["layer \"c\"", "`4294967296`", "`output`"]);
@@ -317,6 +355,18 @@ fn wrong_fields_of_a_layer_are_explained() {
     refuse(layer("d", "dense", [8, 8, 3], [1, 1, 8], "kernel = [8, 8]"), &["kernel", "leave it out"]);
     refuse(layer("d", "dense", [8, 8, 3], [1, 1, 8], "groups = 2"), &["groups", "found 2"]);
     refuse(layer("d", "depthwise", [8, 8, 3], [8, 8, 3], "groups = 1"), &["groups", "has 3, found 1"]);
+    refuse(conv([8, 8, 1], "kernel = [3, 3], dilation = [0, 1]"), &["dilation", "[0, 1]", "at least 1"]);
+    refuse(layer("d", "dense", [8, 8, 3], [1, 1, 8], "dilation = [2, 2]"), &["dilation", "leave it out"]);
+    refuse(conv([3, 8, 1], "kernel = [3, 3], dilation = [2, 1]"), &["height of 3", "spans 5", "4 to 12"]);
+    refuse(layer("r", "recurrent", [8, 8, 3], [8, 1, 4], ""), &["output", "[steps, 1, features]"]);
+    refuse(layer("r", "recurrent", [8, 1, 24], [4, 1, 4], "view = true"), &["output", "[steps, 1, units]"]);
+    refuse(layer("m", "matmul", [8, 8, 3], [8, 4, 3], ""), &["output", "keeps the height and width"]);
+    refuse(layer("m", "matmul", [8, 8, 3], [8, 8, 4], "groups = 2"), &["groups", "2 does not divide both"]);
+    refuse(
+        layer("m", "matmul", [8, 8, 3], [8, 8, 3], ""),
+        &["inputs", "input [8, 8, 3]", "[8, 8, 3] and 9 elements"],
+    );
+    refuse(conv([8, 8, 1], "view = 1"), &["layer \"c\"", "view"]);
 }
 
 #[test]

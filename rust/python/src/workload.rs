@@ -12,13 +12,16 @@ use crate::error::raise;
 #[pyclass(frozen, module = "prime_fast._core")]
 pub struct Application {
     pub inner: Arc<core::workload::Application>,
+    text: String,
+    origin: String,
 }
 
 #[pymethods]
 impl Application {
     #[staticmethod]
     fn bundled(name: &str) -> PyResult<Self> {
-        Ok(Self { inner: Arc::new(core::workload::Application::bundled(name).map_err(raise)?) })
+        let (file, text) = core::workload::bundled_file(name).map_err(raise)?;
+        Self::from_toml(text, file)
     }
 
     #[staticmethod]
@@ -33,7 +36,18 @@ impl Application {
 
     #[staticmethod]
     fn from_toml(text: &str, origin: &str) -> PyResult<Self> {
-        Ok(Self { inner: Arc::new(core::workload::Application::from_toml(text, origin).map_err(raise)?) })
+        let inner = Arc::new(core::workload::Application::from_toml(text, origin).map_err(raise)?);
+        Ok(Self { inner, text: text.to_owned(), origin: origin.to_owned() })
+    }
+
+    /// Text that `from_toml` was given.
+    fn to_toml(&self) -> &str {
+        &self.text
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (String, String))> {
+        let this = slf.get();
+        Ok((slf.getattr("from_toml")?, (this.text.clone(), this.origin.clone())))
     }
 
     #[getter]
@@ -54,6 +68,37 @@ impl Application {
     #[getter]
     fn is_stand_in(&self) -> bool {
         self.inner.stand_in
+    }
+
+    /// Height, width and channels of the network's input.
+    #[getter]
+    fn input(&self) -> [u32; 3] {
+        self.inner.input
+    }
+
+    /// One dictionary a layer, in the order in which they run.
+    #[getter]
+    fn layers<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let layer = |layer: &core::workload::Layer| {
+            let fields = PyDict::new(py);
+            fields.set_item("name", &layer.name)?;
+            fields.set_item("kind", layer.kind.name())?;
+            fields.set_item("input", layer.input)?;
+            fields.set_item("output", layer.output)?;
+            fields.set_item("kernel", layer.kernel)?;
+            fields.set_item("stride", layer.stride)?;
+            fields.set_item("dilation", layer.dilation)?;
+            fields.set_item("groups", layer.groups)?;
+            fields.set_item("view", layer.view)?;
+            fields.set_item("inputs", &layer.inputs)?;
+            fields.set_item("macs", layer.macs())?;
+            fields.set_item("parameter_bytes", layer.parameter_bytes())?;
+            fields.set_item("vector_operations", layer.vector_operations())?;
+            fields.set_item("input_bytes", layer.input_bytes())?;
+            fields.set_item("output_bytes", layer.output_bytes())?;
+            Ok(fields)
+        };
+        self.inner.layers().iter().map(layer).collect()
     }
 
     /// Layer counts, bytes of weights and activations, MACs and vector operations.

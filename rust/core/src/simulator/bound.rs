@@ -195,7 +195,7 @@ impl Simulator {
         for step in &self.steps {
             let layer = &layers[step.shape];
             let bus = self.shapes[step.shape].multicast_bytes as f64 / technology.bus_bytes_per_cycle;
-            let on_chip_us = layer.cycles.map(|cycles| cycles.max(bus) / technology.clock_mhz);
+            let on_chip_us = layer.cycles.map(|cycles| cycles.max(bus) / technology.clock_mhz * step.runs);
             let (weight_bytes, input_output_bytes) = (step.weight_bytes, step.input_output_bytes);
             if weight_bytes + input_output_bytes > 0.0 {
                 on_chip.transfers.push(Transfer { on_chip_us, weight_bytes, input_output_bytes });
@@ -203,10 +203,10 @@ impl Simulator {
                 on_chip.fixed_us[0] += on_chip_us[0];
                 on_chip.fixed_us[1] += on_chip_us[1];
             }
-            on_chip.fixed_us[0] += technology.layer_us;
-            on_chip.fixed_us[1] += technology.layer_us;
+            on_chip.fixed_us[0] += technology.layer_us * step.runs;
+            on_chip.fixed_us[1] += technology.layer_us * step.runs;
             on_chip.program += layer.instructions;
-            on_chip.port_bytes += layer.port_bytes;
+            on_chip.port_bytes += layer.port_bytes * step.runs;
         }
         on_chip
     }

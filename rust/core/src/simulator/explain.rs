@@ -70,7 +70,7 @@ pub struct Residency {
     pub prefetch_bytes: f64,
     /// Weights that stay on chip across inferences; nothing where the design is rejected.
     pub resident_weight_bytes: Option<f64>,
-    /// Weights that each inference streams; nothing where the design is rejected.
+    /// Weights that each inference streams, once a time step; nothing where the design is rejected.
     pub streamed_weight_bytes: Option<f64>,
 }
 
@@ -139,7 +139,7 @@ impl Simulator {
             weight_limit_bytes: residence.region(&hardware, technology).max(0.0),
             prefetch_bytes: technology.prefetch_mib * MIB,
             resident_weight_bytes: passes.then_some((1.0 - share) * residence.weights),
-            streamed_weight_bytes: passes.then_some(share * residence.weights),
+            streamed_weight_bytes: passes.then_some(share * self.totals.weight_bytes),
         };
         let array = Array {
             clock_mhz: technology.clock_mhz,
@@ -166,7 +166,8 @@ impl Simulator {
     ) -> LayerReport {
         let (technology, shape) = (&self.technology, &self.shapes[step.shape]);
         let layer = &self.application.layers()[position];
-        let [compute_cycles, port_cycles, bus_cycles] = shape.cycles(cost, technology);
+        let [compute_cycles, port_cycles, bus_cycles] =
+            shape.cycles(cost, technology).map(|cycles| cycles * step.runs);
         let dram_cycles = load.dram_us * technology.clock_mhz;
         let mut slowest = ("compute", compute_cycles);
         for other in [("port", port_cycles), ("bus", bus_cycles), ("dram", dram_cycles)] {
@@ -174,7 +175,7 @@ impl Simulator {
                 slowest = other;
             }
         }
-        let port_bytes = cost.port_bytes * cost.active_pes;
+        let port_bytes = cost.port_bytes * cost.active_pes * step.runs;
         let mac_pj = technology.mac_pj + technology.sram_pj_per_byte(hardware.core_memory);
         let dram_bytes = load.weight_bytes + step.input_output_bytes;
         LayerReport {
@@ -193,7 +194,7 @@ impl Simulator {
             splits: shape.splits(hardware, cost.mapping),
             instructions: technology.instructions(cost),
             port_bytes,
-            bus_bytes: shape.multicast_bytes as f64,
+            bus_bytes: shape.multicast_bytes as f64 * step.runs,
             dram_weight_bytes: load.weight_bytes,
             dram_activation_bytes: step.input_output_bytes,
             mac_energy_uj: step.macs * mac_pj * 1e-6,

@@ -137,8 +137,8 @@ impl<'a> Factored<'a> {
         self.port_bytes = 0.0;
         for step in steps {
             let (shape, cost) = (&shapes[step.shape], &self.costs[step.shape]);
-            self.on_chip_us.push(shape.on_chip_us(cost, technology));
-            self.port_bytes += cost.port_bytes * cost.active_pes;
+            self.on_chip_us.push(shape.on_chip_us(cost, technology) * step.runs);
+            self.port_bytes += cost.port_bytes * cost.active_pes * step.runs;
         }
         steps.iter().map(|step| technology.instructions(&self.costs[step.shape])).sum()
     }
@@ -157,7 +157,7 @@ impl<'a> Factored<'a> {
         {
             let weights = step.weight_bytes * streamed;
             let take = |latency: &mut f64, dram_us: f64| {
-                *latency += on_chip_us.max(dram_us) + technology.layer_us;
+                *latency += on_chip_us.max(dram_us) + technology.layer_us * step.runs;
             };
             match (weights > 0.0, input_output_us.is_empty()) {
                 (false, true) => latency_us.iter_mut().for_each(|latency| take(latency, 0.0)),

@@ -54,7 +54,7 @@ pub(super) struct Shape {
     pub reuse: u64,
     /// Every output channel reads its own input channel: depthwise, pooling, element-wise.
     pub per_channel: bool,
-    /// The layer has weights, and so multiplies.
+    /// The layer multiplies: its weights, or a second operand, go through the core memories.
     pub weights: bool,
     /// Bytes of inputs that the bus brings from PE to PE.
     pub multicast_bytes: u64,

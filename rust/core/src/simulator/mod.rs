@@ -10,7 +10,8 @@
 //! # Time of a layer
 //! A layer makes H x W outputs in K channels, each a sum over R products: kernel window x input channels of its
 //! group (conv; transposed conv: that over the strides' product, rounded up, as only those taps land on an output),
-//! all inputs (dense, recurrent), the window (depthwise, pool) or the operands (elementwise). A mapping spreads
+//! all inputs (dense; recurrent, of one time step), the inner size of a group (matmul), the window (depthwise, pool)
+//! or the operands (elementwise). A matmul's second operand takes the place of weights on chip, not in DRAM. A mapping spreads
 //! rows, columns, channels or the reduction over PE columns, PE rows and lanes (h, w, k, r ways in all, h' w' k'
 //! over PEs alone); cores take channels, ways the reduction. Per layer the mapping with the fewest cycles of
 //! max(compute, port) is chosen out of [`MAPPINGS`], the first of equals.
@@ -30,6 +31,8 @@
 //! - DRAM time = streamed weights / parameter bandwidth + network inputs and outputs / activation bandwidth; each
 //!   layer that reads the network's input fetches it, and a layer's output that no layer reads leaves
 //! - layer time = max(on-chip, DRAM) + a fixed cost: transfers overlap with compute by double buffering
+//! - a recurrent layer of T time steps is T runs of the layer of one, by one program: T times its time, its port and
+//!   bus bytes, and its streamed weights
 //!
 //! # On-chip residence
 //! Activations between layers stay on chip: the PE memories, T bytes together, must hold a layer's input (of a
@@ -164,7 +167,10 @@ pub struct Scores {
 #[derive(Debug, Clone)]
 struct Step {
     shape: usize,
+    /// Runs one after the other; what follows is of all of them.
+    runs: f64,
     macs: f64,
+    /// Bytes of weights to stream where none stay on chip.
     weight_bytes: f64,
     input_output_bytes: f64,
 }
@@ -182,6 +188,8 @@ struct Load {
 #[derive(Debug, Clone, Copy)]
 struct Totals {
     macs: f64,
+    /// Bytes of weights to stream where none stay on chip: those of each run.
+    weight_bytes: f64,
     input_output_bytes: f64,
 }
 
@@ -290,18 +298,21 @@ impl Simulator {
             let from_outside = if layer.producers.contains(&Producer::Input) { network_input } else { 0.0 };
             let read = |later: &Layer| later.producers.contains(&Producer::Layer(position));
             let to_outside = if application.layers().iter().any(read) { 0.0 } else { output };
+            let runs = f64::from(layer.steps());
             steps.push(Step {
                 shape: index,
+                runs,
                 macs: layer.macs() as f64,
-                weight_bytes: layer.parameter_bytes() as f64,
+                weight_bytes: layer.parameter_bytes() as f64 * runs,
                 input_output_bytes: from_outside + to_outside,
             });
         }
-        let weights: f64 = steps.iter().map(|step| step.weight_bytes).sum();
+        let weights = application.totals().parameter_bytes as f64;
         let least_weights = weights.min(technology.prefetch_mib * MIB);
         let residence = Residence { activations, layer: largest, weights, least_weights };
         let totals = Totals {
             macs: steps.iter().map(|step| step.macs).sum(),
+            weight_bytes: steps.iter().map(|step| step.weight_bytes).sum(),
             input_output_bytes: steps.iter().map(|step| step.input_output_bytes).sum(),
         };
         let streams = caching.is_some() || residence.may_stream(&space, &positions, &technology);
@@ -486,9 +497,10 @@ impl Simulator {
             let weight_bytes = step.weight_bytes * streamed;
             let dram_us =
                 weight_bytes / hardware.parameter_dram + step.input_output_bytes / hardware.activation_dram;
-            let time_us = shape.on_chip_us(cost, technology).max(dram_us) + technology.layer_us;
+            let on_chip_us = shape.on_chip_us(cost, technology) * step.runs;
+            let time_us = on_chip_us.max(dram_us) + technology.layer_us * step.runs;
             latency_us += time_us;
-            port_bytes += cost.port_bytes * cost.active_pes;
+            port_bytes += cost.port_bytes * cost.active_pes * step.runs;
             dram_bytes += weight_bytes + step.input_output_bytes;
             each(&hardware, step, cost, Load { time_us, dram_us, weight_bytes });
         }
@@ -606,18 +618,21 @@ impl Shape {
         let taps = kernel[0] * kernel[1];
         let [height, width, depth] = layer.input.map(u64::from);
         let inputs = depth / u64::from(layer.groups);
+        let steps = u64::from(layer.steps());
+        let rows = if layer.kind == LayerKind::Recurrent { 1 } else { rows };
         let (reduction, per_channel) = match layer.kind {
             LayerKind::Conv => (taps * inputs, false),
             // Each output gathers only the taps that land on it.
             LayerKind::TransposedConv => ((taps * inputs).div_ceil(stride[0] * stride[1]), false),
-            LayerKind::Dense | LayerKind::Recurrent => (height * width * depth, false),
+            LayerKind::Dense | LayerKind::Recurrent => (height * width * depth / steps, false),
+            LayerKind::Matmul => (inputs, false),
             LayerKind::Depthwise | LayerKind::Pool => (taps, true),
             LayerKind::Elementwise => (layer.producers.len() as u64, true),
         };
         let slides = matches!(layer.kind, LayerKind::Conv | LayerKind::Depthwise | LayerKind::Pool);
         let reuse = if slides { (kernel[1] / stride[1]).max(1) } else { 1 };
-        let multicast_bytes = if per_channel { 0 } else { layer.input_bytes() };
-        let weights = layer.kind.has_weights();
+        let multicast_bytes = if per_channel { 0 } else { layer.input_bytes().div_ceil(steps) };
+        let weights = layer.kind.multiplies();
         Self { rows, columns, channels, reduction, reuse, per_channel, weights, multicast_bytes }
     }
 }

@@ -36,7 +36,7 @@ const BLOCK: [usize; 4] = [0, 1, 2, 3];
 struct Slot {
     /// Position among the shapes of the network.
     shape: usize,
-    /// Number of steps.
+    /// Number of steps, each as often as it runs.
     steps: f64,
     /// Bytes of weights of all of these steps.
     weight_bytes: f64,
@@ -158,6 +158,7 @@ impl Tables {
         let mut known = FxHashMap::default();
         let mut slots: Vec<Slot> = Vec::new();
         for step in steps {
+            // Runs follow from the weight bytes of a shape.
             let key = (step.shape, step.weight_bytes.to_bits(), step.input_output_bytes.to_bits());
             let slot = *known.entry(key).or_insert_with(|| {
                 slots.push(Slot {
@@ -168,7 +169,7 @@ impl Tables {
                 });
                 slots.len() - 1
             });
-            slots[slot].steps += 1.0;
+            slots[slot].steps += step.runs;
             slots[slot].weight_bytes += step.weight_bytes;
             slots[slot].input_output_bytes += step.input_output_bytes;
         }
@@ -189,7 +190,8 @@ impl Tables {
         let block_bytes = size_of::<OnceLock<Block>>() + row_bytes * space.cardinalities()[core_memory];
         let fits = |count: &usize| count.checked_mul(block_bytes).is_some_and(|bytes| bytes <= MAX_BYTES);
         let blocks = count.filter(fits).map(|count| (0..count).map(|_| OnceLock::new()).collect());
-        let fixed_us = technology.invocation_us + steps.len() as f64 * technology.layer_us;
+        let fixed_us =
+            technology.invocation_us + steps.iter().map(|step| step.runs).sum::<f64>() * technology.layer_us;
         Self { slots, exchanging, kept, weights, input_output, digits, core_memory, fixed_us, blocks }
     }
 
@@ -261,7 +263,7 @@ impl Simulator {
                 continue;
             }
             let streamed = self.residence.streamed(&hardware, technology);
-            let dram_bytes = self.residence.weights * streamed + self.totals.input_output_bytes;
+            let dram_bytes = self.totals.weight_bytes * streamed + self.totals.input_output_bytes;
             candidates.push(Candidate {
                 design,
                 block: tables.block_of(ranks),

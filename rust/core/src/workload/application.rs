@@ -139,7 +139,7 @@ impl Totals {
                 LayerKind::Conv | LayerKind::TransposedConv => totals.conv_layers += 1,
                 LayerKind::Depthwise => totals.depthwise_layers += 1,
                 LayerKind::Dense | LayerKind::Recurrent => totals.feed_forward_layers += 1,
-                LayerKind::Pool | LayerKind::Elementwise => {}
+                LayerKind::Matmul | LayerKind::Pool | LayerKind::Elementwise => {}
             }
             totals.recurrent_layers += usize::from(layer.kind == LayerKind::Recurrent);
             totals.parameter_bytes = totals.parameter_bytes.checked_add(layer.parameter_bytes())?;

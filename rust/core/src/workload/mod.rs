@@ -8,10 +8,20 @@
 //!   network's input; `"state"` is a tensor carried over from the previous time step, in the shape of the
 //!   layer's input. Layers run in file order, so producers come first.
 //! - Several inputs are concatenated along their channels, except for `elementwise`, where each has the shape
-//!   of the output or is a gate of `[1, 1, channels]`. `dense` and `recurrent` flatten their input.
+//!   of the output or 1 in place of some of its sizes, as a gate of `[1, 1, channels]` has. `dense` and
+//!   `recurrent` flatten their input.
+//! - `dilation` spreads a kernel's taps, `groups` divides the channels of a `conv` or `transposed_conv`. What has
+//!   one spatial dimension lies along the width, so that it has a row buffer.
+//! - `matmul` multiplies two activations, `groups` of them side by side (batch, attention heads): `input` is the
+//!   first operand, `[rows, columns, groups x inner]`, `output` is `[rows, columns, groups x units]`, and the second
+//!   operand has `inner x groups x units` elements. It has no weights.
+//! - `view = true`: the input is made of the elements of the named tensors by reshaping, transposing, slicing,
+//!   joining, padding or repeating, which costs nothing. What is read is the tensors or the input, whichever is
+//!   less (`elementwise`: of each operand).
 //! - Activations, batch normalisation and biases belong to the layer they follow. Squeeze-and-excite is
 //!   `pool`, two `dense` and an `elementwise` scale; a residual connection is an `elementwise` of two inputs.
-//!   A recurrent network runs one time step an inference.
+//!   A recurrent network runs one time step an inference, or several: a `recurrent` layer from
+//!   `[steps, 1, features]` to `[steps, 1, units]` runs once a step, one after the other.
 //!
 //! Parameters are weights only, a byte each; biases are left out, as in the published tables, whose megabyte
 //! is 2^20 bytes. A multiply-accumulate counts once; those on a convolution's padding count too.
@@ -65,18 +75,20 @@ pub fn prime_names() -> impl Iterator<Item = &'static str> + Clone {
     bundled_names().take(PRIME)
 }
 
+/// File name and text of the application of this name that ships with the crate; upper and lower case are the same.
+pub fn bundled_file(name: &str) -> Result<(&'static str, &'static str)> {
+    let found = BUNDLED.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name));
+    found.map(|&(_, file, text)| (file, text)).ok_or_else(|| {
+        let known: Vec<&str> = bundled_names().collect();
+        let hint = did_you_mean(name, bundled_names());
+        Error::Configuration(format!("unknown application {name:?}{hint}; known: {}", known.join(", ")))
+    })
+}
+
 impl Application {
     /// The application of this name that ships with the crate; upper and lower case are the same.
     pub fn bundled(name: &str) -> Result<Self> {
-        let (_, file, text) =
-            BUNDLED.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)).ok_or_else(|| {
-                let known: Vec<&str> = bundled_names().collect();
-                let hint = did_you_mean(name, bundled_names());
-                Error::Configuration(format!(
-                    "unknown application {name:?}{hint}; known: {}",
-                    known.join(", ")
-                ))
-            })?;
+        let (file, text) = bundled_file(name)?;
         Self::from_toml(text, file)
     }
 }
