@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prime_fast.cli.options import Assignment, progress_bar
+from prime_fast.cli.options import Assignment, progress_bar, space_option
 from prime_fast.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
