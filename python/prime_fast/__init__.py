@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prime_fast.exact import SolveResult, solve
     from prime_fast.explanation import Report
     from prime_fast.pipeline import OptimizeResult, optimize
+    from prime_fast.refining import RefineResult, refine
     from prime_fast.simulator import Scores, Simulator
     from prime_fast.space import DesignSpace
     from prime_fast.sweeping import SweepResult, sweep
@@ -36,6 +37,7 @@ __all__ = [
     "OptimizeResult",
     "PrimeFastError",
     "ReferenceDesign",
+    "RefineResult",
     "Report",
     "Scores",
     "Simulator",
@@ -49,6 +51,7 @@ __all__ = [
     "prime_application_names",
     "reference_design",
     "reference_design_names",
+    "refine",
     "search",
     "solve",
     "surrogate",
@@ -62,6 +65,7 @@ _HOMES = {
     "DesignSpace": "space",
     "OptimizeResult": "pipeline",
     "ReferenceDesign": "designs",
+    "RefineResult": "refining",
     "Report": "explanation",
     "Scores": "simulator",
     "Simulator": "simulator",
@@ -73,6 +77,7 @@ _HOMES = {
     "prime_application_names": "workload",
     "reference_design": "designs",
     "reference_design_names": "designs",
+    "refine": "refining",
     "solve": "exact",
     "sweep": "sweeping",
 }

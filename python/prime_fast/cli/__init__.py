@@ -17,6 +17,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "optimize": "optimize",
     "explain": "explain",
+    "refine": "refine",
     "simulate": "simulate",
     "logs": "logs",
     "space": "space",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prime_fast.cli.benchmark_paper import paper
+from prime_fast.cli.benchmark_refine import refine
 from prime_fast.cli.benchmark_tables import tables
 from prime_fast.cli.options import progress_bar
 
@@ -36,6 +37,7 @@ def command() -> None:
 
 
 command.add_command(paper)
+command.add_command(refine)
 command.add_command(tables)
 
 

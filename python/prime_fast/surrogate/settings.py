@@ -93,8 +93,8 @@ class TrainingSettings:
     gate: float = 0.8
     """Probability of being feasible below which a design counts as infeasible in the search."""
     pessimism: float = 0.0
-    """Deviations of the ensemble added to its mean in the score that the search sees: a lower confidence
-    bound, of a quantity that is minimised."""
+    """Deviations of the ensemble added to its mean in the score that the search sees: an upper confidence
+    bound of a quantity that is minimised, or a lower one where it is negative."""
 
     def __post_init__(self) -> None:
         """Check every value, so that no impossible setting reaches a compiled function."""
@@ -111,11 +111,13 @@ class TrainingSettings:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 _reject(name, getattr(self, name), " or ".join(repr(value) for value in known))
-        for name in (
-            "learning_rate", "weight_decay", "feasibility_weight", "ranking_weight", "alpha_rate",
-            "pessimism",
-        ):  # fmt: skip
+        for name in ("learning_rate", "weight_decay", "feasibility_weight", "ranking_weight", "alpha_rate"):
             _check_number(name, getattr(self, name))
+        # Of either sign: a search with a simulator in the loop may be optimistic.
+        if isinstance(self.pessimism, bool) or not isinstance(self.pessimism, int | float):
+            _reject("pessimism", self.pessimism, "a finite number")
+        if not math.isfinite(self.pessimism):
+            _reject("pessimism", self.pessimism, "a finite number")
         for name in ("overestimation", "censoring", "constraint_chance"):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name))

@@ -131,6 +131,18 @@ def _optimiser(weight_decay: float) -> optax.GradientTransformation:
     return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(weight_decay))
 
 
+def initial_state(networks: Any, alpha: Float[Array, " members"], weight_decay: float) -> State:
+    """Return the state before the first step, of new networks or of trained ones."""
+    params = eqx.filter(networks, eqx.is_inexact_array)
+    return State(
+        networks,
+        jax.vmap(_optimiser(weight_decay).init)(params),
+        alpha,
+        jnp.zeros((len(alpha), len(TERMS))),
+        jnp.asarray(-1, jnp.int32),
+    )
+
+
 @eqx.filter_jit
 def advance(
     state: State,
@@ -269,16 +281,9 @@ class _Session:
         keys = jax.random.split(key, -(-members // len(candidates)))[np.arange(members) // len(candidates)]
         features = self.context_scale.features
         networks = build_ensemble(self.encoder, features, METRICS + len(self.metrics), settings, keys)
-        params = eqx.filter(networks, eqx.is_inexact_array)
         groups = np.arange(members) % len(candidates)
         pairs = np.asarray(candidates, np.float32)[groups]
-        state = State(
-            networks,
-            jax.vmap(_optimiser(settings.weight_decay).init)(params),
-            jnp.asarray(pairs[:, 0]),
-            jnp.zeros((members, len(TERMS))),
-            jnp.asarray(-1, jnp.int32),
-        )
+        state = initial_state(networks, jnp.asarray(pairs[:, 0]), settings.weight_decay)
         firsts = np.cumsum(self.feasible_counts) - self.feasible_counts
         near = firsts + np.ceil(feasible_counts * (1.0 - settings.near_optimal)).astype(np.int64)
         terms = Terms(
