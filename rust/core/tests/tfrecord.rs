@@ -1,6 +1,6 @@
-//! TFRecord files: what was written is read, and what is damaged is told by place and cause, never by a panic.
+//! TFRecord files: what was written is read; what is damaged is told by place and cause, never by a panic.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::io::{Cursor, Read, Write};
 use std::path::PathBuf;
@@ -196,125 +196,93 @@ fn other_features_are_ignored_and_named() {
     assert_eq!(ignored.iter().collect::<Vec<_>>(), ["\"param_11\"", "\"seed\""]);
 }
 
+/// A good record, then one with another list for a feature, or without the feature.
+fn after_a_good_one(name: &str, list: Option<List>) -> Vec<u8> {
+    let mut record = features(4.0, 0);
+    match list {
+        Some(list) => record.iter_mut().find(|(known, _)| *known == name).unwrap().1 = list,
+        None => record.retain(|(known, _)| *known != name),
+    }
+    [design(4.0), framed(&example(&record))].concat()
+}
+
 #[test]
-fn what_is_wrong_is_told_by_place_and_cause() {
-    let good = design(4.0);
-    let with = |name: &str, list: List| {
-        let mut record = features(4.0, 0);
-        record.iter_mut().find(|(known, _)| *known == name).unwrap().1 = list;
-        [good.clone(), framed(&example(&record))].concat()
-    };
-    let without = |name: &str| {
-        let mut record = features(4.0, 0);
-        record.retain(|(known, _)| *known != name);
-        [good.clone(), framed(&example(&record))].concat()
-    };
-    let flipped = |position: usize| {
-        let mut content = [good.clone(), good.clone(), good.clone()].concat();
-        content[good.len() + position] ^= 1;
-        content
-    };
-    let long = {
-        let length = (MAX_PAYLOAD + 1).to_le_bytes();
-        [&length[..], &masked_crc(&length).to_le_bytes()].concat()
-    };
-    let size = good.len();
-    let second = format!(", record 2 at byte {size}: ");
+fn no_tfrecord_file_is_told_as_such() {
+    let table = b"param_1,param_2\n";
     for (content, wanted) in [
-        (vec![], ": the file is empty".into()),
+        (vec![], ": the file is empty"),
+        (gzip(b""), ": the file is empty once unpacked"),
+        (table.to_vec(), r#": not a TFRecord file: found a file that starts with "param_1,para""#),
         (
-            b"param_1,param_2\n".to_vec(),
-            r#": not a TFRecord file: found a file that starts with "param_1,para""#.into(),
+            gzip(table),
+            ": not a TFRecord file: found a compressed file that starts with \"param_1,para\" once",
         ),
-        (b"PAR1............".to_vec(), ": not a TFRecord file: found a file that starts as Parquet".into()),
+        (b"PAR1............".to_vec(), ": not a TFRecord file: found a file that starts as Parquet"),
         (
-            b"\x28\xb5\x2f\xfd............".to_vec(),
-            ": not a TFRecord file: found a file that starts as Zstandard".into(),
+            b"\x28\xb5\x2f\xfd........".to_vec(),
+            ": not a TFRecord file: found a file that starts as Zstandard",
         ),
-        (gzip(b""), ": the file is empty once unpacked".into()),
-        (
-            gzip(b"param_1,param_2\n"),
-            r#": not a TFRecord file: found a compressed file that starts with "param_1,para" once"#.into(),
-        ),
-        (good[..5].to_vec(), ": not a TFRecord file: found".into()),
-        (
-            [&good, &good[..5]].concat(),
-            format!("{second}the file ends inside a record: found 5 bytes of the record's header of 12"),
-        ),
-        (
-            [&good, &good[..100]].concat(),
-            format!("{second}the file ends inside a record: found 100 bytes of the record's {size}"),
-        ),
-        (
-            flipped(0),
-            format!(
-                "{second}wrong CRC of a record's length, and the rest of the file is lost with it: found 0x"
-            ),
-        ),
-        (flipped(9), format!("{second}wrong CRC of a record's length")),
-        (flipped(12), format!("{second}wrong CRC of a record's payload: found 0x")),
-        (flipped(size - 1), format!("{second}wrong CRC of a record's payload")),
-        ([&good, &long[..]].concat(), format!("{second}a record is too long")),
-        (
-            [&good[..], &framed(b"\x0a\x05ab")].concat(),
-            format!(
-                "{second}the payload is no tf.train.Example: found a field that goes on beyond its message"
-            ),
-        ),
-        (
-            [&good[..], &framed(b"\x0b")].concat(),
-            format!("{second}the payload is no tf.train.Example: found a group"),
-        ),
-        (
-            [&good[..], &framed(b"")].concat(),
-            format!(
-                "{second}a record lacks `infeasible`: found none of its features; a record needs param_1"
-            ),
-        ),
-        (without("param_3"), format!("{second}a record lacks `param_3`: found param_1, param_2, param_4")),
-        (without("runtime"), format!("{second}a record lacks `runtime`")),
-        (
-            with("area", List::Ints(vec![3], true)),
-            format!("{second}`area` is not a float list: found an int64 list"),
-        ),
-        (
-            with("param_1", List::Bytes(vec![b"4".to_vec()])),
-            format!("{second}`param_1` is not a float list: found a bytes list"),
-        ),
-        (
-            with("infeasible", List::Floats(vec![0.0], true)),
-            format!("{second}`infeasible` is not an int64 list: found a float list"),
-        ),
-        (
-            with("infeasible", List::Ints(vec![2], true)),
-            format!("{second}`infeasible` is neither 0 nor 1: found 2; 0 marks a feasible"),
-        ),
-        (
-            with("infeasible", List::Ints(vec![-1], true)),
-            format!("{second}`infeasible` is neither 0 nor 1: found -1"),
-        ),
-        (
-            with("param_2", List::Floats(vec![1.0, 2.0], true)),
-            format!("{second}`param_2` is no list of length 1: found length 2"),
-        ),
-        (
-            with("param_2", List::Floats(vec![], true)),
-            format!("{second}`param_2` is no list of length 1: found length 0"),
-        ),
-        (
-            with("param_10", List::Floats(vec![f32::NAN], true)),
-            format!("{second}`param_10` is not finite: found NaN"),
-        ),
-        (
-            with("area", List::Floats(vec![f32::INFINITY], true)),
-            format!("{second}`area` is not finite: found inf"),
-        ),
-        (
-            with("runtime", List::Floats(vec![f32::NAN], true)),
-            format!("{second}`runtime` is not finite: found NaN"),
-        ),
+        (design(4.0)[..5].to_vec(), ": not a TFRecord file: found"),
     ] {
         let found = complaint(&content);
+        assert!(found.starts_with(wanted), "{found}\n{wanted}");
+    }
+}
+
+#[test]
+fn damage_is_told_by_place_and_cause() {
+    let good = design(4.0);
+    let size = good.len();
+    let flipped = |position: usize| {
+        let mut content = [&good[..], &good, &good].concat();
+        content[size + position] ^= 1;
+        content
+    };
+    let after = |more: &[u8]| [&good, more].concat();
+    let length = (MAX_PAYLOAD + 1).to_le_bytes();
+    let long = [&length[..], &masked_crc(&length).to_le_bytes()].concat();
+    for (content, wanted) in [
+        (after(&good[..5]), "the file ends inside a record: found 5 bytes of the record's header of 12"),
+        (after(&good[..100]), "the file ends inside a record: found 100 bytes of the record's"),
+        (flipped(0), "wrong CRC of a record's length, and the rest of the file is lost with it: found 0x"),
+        (flipped(9), "wrong CRC of a record's length"),
+        (flipped(12), "wrong CRC of a record's payload: found 0x"),
+        (flipped(size - 1), "wrong CRC of a record's payload"),
+        (after(&long), "a record is too long"),
+        (after(&framed(b"\x0a\x05ab")), "the payload is no tf.train.Example: found a field that goes on"),
+        (after(&framed(b"\x0b")), "the payload is no tf.train.Example: found a group"),
+        (after(&framed(b"")), "a record lacks `infeasible`: found none of its features; a record needs"),
+    ] {
+        let (found, wanted) = (complaint(&content), format!(", record 2 at byte {size}: {wanted}"));
+        assert!(found.starts_with(&wanted), "{found}\n{wanted}");
+    }
+}
+
+#[test]
+fn unusable_features_are_told_by_place_and_cause() {
+    let size = design(4.0).len();
+    let floats = |values: &[f32]| Some(List::Floats(values.to_vec(), true));
+    let ints = |values: &[i64]| Some(List::Ints(values.to_vec(), true));
+    for (name, list, wanted) in [
+        ("param_3", None, "a record lacks `param_3`: found param_1, param_2, param_4"),
+        ("runtime", None, "a record lacks `runtime`"),
+        ("area", ints(&[3]), "`area` is not a float list: found an int64 list"),
+        (
+            "param_1",
+            Some(List::Bytes(vec![b"4".to_vec()])),
+            "`param_1` is not a float list: found a bytes list",
+        ),
+        ("infeasible", floats(&[0.0]), "`infeasible` is not an int64 list: found a float list"),
+        ("infeasible", ints(&[2]), "`infeasible` is neither 0 nor 1: found 2; 0 marks a feasible"),
+        ("infeasible", ints(&[-1]), "`infeasible` is neither 0 nor 1: found -1"),
+        ("param_2", floats(&[1.0, 2.0]), "`param_2` is no list of length 1: found length 2"),
+        ("param_2", floats(&[]), "`param_2` is no list of length 1: found length 0"),
+        ("param_10", floats(&[f32::NAN]), "`param_10` is not finite: found NaN"),
+        ("area", floats(&[f32::INFINITY]), "`area` is not finite: found inf"),
+        ("runtime", floats(&[f32::NAN]), "`runtime` is not finite: found NaN"),
+    ] {
+        let found = complaint(&after_a_good_one(name, list));
+        let wanted = format!(", record 2 at byte {size}: {wanted}");
         assert!(found.starts_with(&wanted), "{found}\n{wanted}");
     }
 }
@@ -420,7 +388,7 @@ proptest! {
 
     #[test]
     fn what_was_encoded_is_decoded(features in prop::collection::vec(("[a-z_0-9]{0,12}", lists()), 0..6)) {
-        let named: Vec<(&str, List)> = features.iter().map(|(name, list)| (name.as_str(), list.clone())).collect();
+        let named: Vec<_> = features.iter().map(|(name, list)| (name.as_str(), list.clone())).collect();
         let payload = example(&named);
         let mut found: Vec<(Vec<u8>, Feature)> = Vec::new();
         decode(&payload, |name, feature| found.push((name.to_vec(), feature))).unwrap();
@@ -439,7 +407,9 @@ proptest! {
     }
 
     #[test]
-    fn what_was_framed_is_read(payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..20)) {
+    fn what_was_framed_is_read(
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..20),
+    ) {
         let content: Vec<u8> = payloads.iter().flat_map(|payload| framed(payload)).collect();
         for content in [content.clone(), gzip(&content), zlib(&content)] {
             let mut records = Records::new(Cursor::new(content)).unwrap();

@@ -13,7 +13,8 @@ use super::fault::{Fault, LONGEST, shown};
 use super::records::{Compression, Records};
 use crate::error::{Error, Result};
 
-/// The features of a record: those of [`FLOATS`] are float lists of length 1, the last an int64 list of length 1.
+/// The features of a record: the first [`FLOATS`] are float lists of length 1, the last is an int64 list of
+/// length 1.
 pub const FEATURES: [&str; FLOATS + 1] = [
     "param_1",
     "param_2",
@@ -52,7 +53,7 @@ pub struct ReadProgress {
 /// The designs of all files, in the order of files and records.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DesignRecords {
-    /// A column for each of the first [`FLOATS`] features; the runtime of an infeasible design, a placeholder, is
+    /// A column for each of the first [`FLOATS`] features; an infeasible design's runtime, a placeholder, is
     /// NaN.
     pub floats: [Vec<f32>; FLOATS],
     /// Whether the design is infeasible.
@@ -76,15 +77,15 @@ pub struct BadRecords {
     pub problem: String,
     /// How many records.
     pub count: u64,
-    /// Number of the record, its place in bytes and what was found, of the first [`SHOWN`]; number 0 stands for the
+    /// Number of the record, its place in bytes and what was found, of the first [`SHOWN`]; number 0 is the
     /// file.
     pub examples: Vec<(u64, u64, String)>,
 }
 
-/// Reads the files on some threads; all processors by default. `progress` is called on the calling thread some
-/// times a second; `stop` ends the work at once. What is read doesn't depend on the number of threads.
+/// Reads the files on some threads, on all processors by default. `progress` is called on the calling thread
+/// some times a second; `stop` ends the work at once. What is read doesn't depend on the number of threads.
 ///
-/// Fails with the first fault of the first file that has one, unless `skip_bad`: then bad records are counted.
+/// Fails with the first fault of the first file that has one; with `skip_bad` bad records are counted.
 pub fn read_designs(
     paths: &[PathBuf],
     skip_bad: bool,

@@ -2,15 +2,17 @@
 //!
 //! ```proto
 //! message Example   { Features features = 1; }
-//! message Features  { map<string, Feature> feature = 1; }     // entries { key = 1; value = 2; }
-//! message Feature   { oneof kind { BytesList bytes_list = 1; FloatList float_list = 2; Int64List int64_list = 3; } }
+//! message Features  { map<string, Feature> feature = 1; }  // of entries { key = 1; value = 2; }
+//! message Feature   { oneof kind {
+//!     BytesList bytes_list = 1; FloatList float_list = 2; Int64List int64_list = 3; } }
 //! message BytesList { repeated bytes value = 1; }
 //! message FloatList { repeated float value = 1 [packed = true]; }
 //! message Int64List { repeated int64 value = 1 [packed = true]; }
 //! ```
 //!
-//! As in any decoder of protocol buffers, lists may come packed or not, fields that are not known are skipped,
-//! and of a key that comes twice the last one counts. Groups, which no version of the message has, are an error.
+//! As in any decoder of protocol buffers, lists may come packed or not, fields that are not known are
+//! skipped, and of a key that comes twice the last one counts. Groups, which the message never has, are an
+//! error.
 
 /// What a feature is a list of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

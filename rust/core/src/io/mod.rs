@@ -10,11 +10,11 @@
 //! | 4 | masked CRC-32C of the payload |
 //!
 //! with `masked(c) = rotate_right(c, 15) + 0xa282ead8` modulo 2^32. TensorFlow also writes the whole file
-//! through gzip or zlib, both read here, and, from C++ alone, through Snappy blocks, which bear no mark to tell
-//! them by and are not read.
+//! through gzip or zlib, both read here, and, from C++ alone, through Snappy blocks, which bear no mark to
+//! tell them by and are not read.
 //!
-//! Files come from anywhere: none makes this module panic, and what it holds in memory at a time is bounded by
-//! what it has read, whatever lengths the file claims.
+//! Files come from anywhere: none makes this module panic, and what it holds in memory at a time is bounded
+//! by what it has read, whatever lengths the file claims.
 
 mod designs;
 mod example;

@@ -16,7 +16,7 @@ const HEADER: usize = LENGTH + CRC;
 /// Read at a time.
 const CHUNK: usize = 1 << 18;
 
-/// The checksum of TFRecord files: CRC-32C, rotated and shifted so that a checksum of checksums is a good one.
+/// The checksum of TFRecord files: CRC-32C, rotated and shifted so that one of bytes with checksums is good.
 #[must_use]
 pub fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
@@ -96,8 +96,8 @@ impl<R: Read> Records<R> {
         self.number
     }
 
-    /// Where reading has come to, in bytes of what the file unpacks to; after a failure of [`Self::next`], the
-    /// start of the record that failed.
+    /// Where reading has come to, in bytes of what the file unpacks to; after a failure of [`Self::next`],
+    /// the start of the record that failed.
     pub fn offset(&self) -> u64 {
         self.window.offset
     }
@@ -178,8 +178,8 @@ fn compression(head: &[u8]) -> Compression {
     }
     match head {
         [0x1f, 0x8b, ..] => Compression::Gzip,
-        // Deflate in windows of at most 32 KiB, no dictionary, header divisible by 31; no length, which ends in
-        // zeros.
+        // Deflate, windows of at most 32 KiB, no dictionary, header divisible by 31; not a length, which ends
+        // in zeros.
         [method, flags, rest @ ..]
             if method & 0x8f == 0x08
                 && flags & 0x20 == 0
