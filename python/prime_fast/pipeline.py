@@ -30,7 +30,7 @@ from prime_fast.offline import (
 from prime_fast.run_directory import RunDirectory, json_data
 from prime_fast.space import DesignSpace, space_named
 from prime_fast.verification import EDGE_TPU_V1, reference_designs, simulators_for, verify
-from prime_fast.workload import Application, application_names
+from prime_fast.workload import Application, application_names, is_file_name, own_application, workload_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -203,7 +203,8 @@ def optimize(
     Parameters
     ----------
     applications : str or sequence of str, optional
-        Bundled applications, or those that the log names; MobileNetV2 where no log is given. With `logs`, the
+        Bundled applications, application files (TOML), or those that the log names; MobileNetV2 where no log
+        is given. With `logs`, the
         rows of that application are used if the log names applications, and the bundled simulator verifies
         if the space is the template's.
     logs : path, Log or sequence of paths, optional
@@ -265,15 +266,22 @@ def optimize(
         raise ConfigurationError(f"unknown budget `{budget}`; known: {', '.join(SEARCH_EVALUATIONS)}")
     chosen = method_named(method)
     space = space_named(space)
-    targets = _applications(applications, logs)
-    learned = _applications(learn_from, logs) if learn_from is not None else targets
+    own: dict[str, Application] = {}
+    targets = _applications(applications, logs, own)
+    learned = _applications(learn_from, logs, own) if learn_from is not None else targets
+    for name in learned if logs is None else []:
+        if name in own:
+            raise ConfigurationError(
+                f"no log of {name} comes with the package: name one by `logs`, or learn from applications "
+                "that have one (`learn_from`)"
+            )
     if limits is None:
         limits = DEFAULT_LIMITS if space == DesignSpace.bundled() else {}
     mapping = mapping_of(mapping)
     objective = objective or mapping.objective or DEFAULT_OBJECTIVE
     read = read_logs(learned, logs, space, objective, columns, feasible_values, mapping)
     limits = _checked_limits(limits, space, read)
-    features = known_contexts([*learned, *targets], contexts)
+    features = known_contexts([*learned, *targets], contexts, own)
     task = OfflineTask(
         space,
         logged_designs(learned, read, space, limits),
@@ -294,7 +302,8 @@ def optimize(
         "combine": combine,
         "weights": dict(weights or {}),
         "references": dict(references or {}),
-        "contexts": {name: features[name].tolist() for name in contexts or {}},
+        "contexts": {name: features[name].tolist() for name in {**(contexts or {}), **own}},
+        "workloads": workload_texts(own),
         "objective": objective,
         "limits": limits,
         "proposals": proposals,
@@ -325,7 +334,7 @@ def optimize(
         )
         if run is not None and trains:
             found.surrogate.save(run.path / "surrogate.safetensors")  # type: ignore[union-attr]
-        result = _verified(task, found, read, inputs, threads, run)
+        result = _verified(task, found, read, inputs, own, threads, run)
         if run is not None:
             run.table("proposals", result.proposals)
             run.close("interrupted" if result.interrupted else "complete", result=result.as_dict())
@@ -345,6 +354,7 @@ def _verified(
     found: OfflineResult,
     logs: list[Log],
     inputs: Mapping[str, Any],
+    own: Mapping[str, Application],
     threads: int | None,
     run: RunDirectory | None,
 ) -> OptimizeResult:
@@ -352,7 +362,7 @@ def _verified(
     start = time.perf_counter()
     space, objective, names = task.space, inputs["objective"], inputs["applications"]
     table = _predictions(task, found, objective)
-    simulators = simulators_for(names, space, objective)
+    simulators = simulators_for(names, space, objective, own)
     queries = {"before_proposals": 0, "proposals": 0, "references": 0}
     if simulators:
         table = table.hstack(verify(task, simulators, found.designs, objective, threads))
@@ -398,19 +408,26 @@ def _learned_constraints(task: OfflineTask, surrogate: object) -> dict[str, tupl
     return {name: () if of is None else of(task.context(name)) for name in task.applications}
 
 
-def _applications(applications: str | Sequence[str] | None, logs: object) -> list[str]:
-    """Return names of applications, bundled ones as they are spelled."""
+def _applications(
+    applications: str | Sequence[str] | None, logs: object, own: dict[str, Application]
+) -> list[str]:
+    """Return names of applications, bundled ones as they are spelled; what files describe goes into `own`."""
     if applications is None:
         return [DEFAULT_APPLICATION] if logs is None else []
     given = [applications] if isinstance(applications, str) else list(applications)
     if not given:
         raise ConfigurationError("the list of applications is empty; name one, or leave the list out")
+    for position, name in enumerate(given):
+        if is_file_name(name):
+            application = own_application(name)
+            given[position] = application.name
+            own[application.name] = application
     known = {name.lower(): name for name in application_names()}
     for name in given:
-        if logs is None and name.lower() not in known:
+        if logs is None and name.lower() not in known and name not in own:
             raise ConfigurationError(
                 f"unknown application `{name}`{did_you_mean(name, known.values())};"
-                f" known: {', '.join(known.values())}"
+                f" known: {', '.join(known.values())}; or name a TOML file of one"
             )
     names = [known.get(name.lower(), name) for name in given]
     if len({name.lower() for name in names}) < len(names):
@@ -419,13 +436,16 @@ def _applications(applications: str | Sequence[str] | None, logs: object) -> lis
 
 
 def known_contexts(
-    names: list[str], given: Mapping[str, Sequence[float]] | None
+    names: list[str],
+    given: Mapping[str, Sequence[float]] | None,
+    own: Mapping[str, Application] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Return the features of each application that are known: those given, else those of its workload."""
     from prime_fast.surrogate import context_of
 
     bundled = set(application_names())
     contexts = {name: context_of(Application.bundled(name)) for name in names if name in bundled}
+    contexts |= {name: context_of(application) for name, application in (own or {}).items()}
     for name, values in (given or {}).items():
         try:
             contexts[name] = np.array(values, np.float64)

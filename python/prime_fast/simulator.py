@@ -15,6 +15,7 @@ import numpy as np
 from prime_fast import _core
 from prime_fast.explanation import report
 from prime_fast.space import DesignSpace, read_text
+from prime_fast.workload import application_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,8 +81,8 @@ class Simulator:
 
     Parameters
     ----------
-    application : str or Application
-        Name of a bundled application, or one read from TOML.
+    application : str, Path or Application
+        Name of a bundled application, path of an application file (TOML), or an application.
     space : DesignSpace, optional
         A space with PRIME's ten parameters by name and a metric ``area_mm2``; PRIME's own by default.
     technology : str or Path or mapping of str to float or bool, optional
@@ -96,15 +97,13 @@ class Simulator:
 
     def __init__(
         self,
-        application: str | _core.Application,
+        application: str | Path | _core.Application,
         space: DesignSpace | None = None,
         technology: str | Path | Mapping[str, float | bool] | None = None,
     ) -> None:
-        if isinstance(application, str):
-            application = _core.Application.bundled(application)
-        self.application = application
+        self.application = application_named(application)
         self.space = space if space is not None else DesignSpace.bundled("prime")
-        self.core = _core.Simulator(self.space.core, application, _constants(technology))
+        self.core = _core.Simulator(self.space.core, self.application, _constants(technology))
         self.reason_names: list[str] = self.core.reasons
 
     def __repr__(self) -> str:

@@ -22,6 +22,7 @@ from prime_fast import parallel
 from prime_fast.exact import TIE
 from prime_fast.space import DesignSpace, read_text
 from prime_fast.sweeping import FRONT, HISTOGRAMS, SweepResult, sweep
+from prime_fast.workload import Application, application_named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,7 @@ ROWS = 256
 
 
 def sweep_on_ray(
-    application: str,
+    application: str | Application,
     *,
     ray: str,
     limits: Mapping[str, float] | None = None,
@@ -48,8 +49,8 @@ def sweep_on_ray(
 
     Parameters
     ----------
-    application : str
-        Name of a bundled application.
+    application : str or Application
+        As for `Simulator`.
     ray : str
         As for `prime_fast.parallel.for_each`.
     threads : int, optional
@@ -82,7 +83,9 @@ def sweep_on_ray(
         "technology": technology,
         "threads": threads or 1,
     }
-    work = [(application, shard, options) for shard in shards(space)]
+    # Nor the application's file.
+    network = application_named(application)
+    work = [(network, shard, options) for shard in shards(space)]
     results: dict[int, SweepResult] = {}
     with closing(parallel.for_each(_sweep, work, ray=ray, threads=threads)) as finished:
         for position, result in finished:
@@ -95,7 +98,7 @@ def sweep_on_ray(
     return replace(merged, seconds=time.perf_counter() - start)
 
 
-def _sweep(work: tuple[str, DesignSpace, dict[str, Any]]) -> SweepResult:
+def _sweep(work: tuple[Application, DesignSpace, dict[str, Any]]) -> SweepResult:
     application, shard, options = work
     return sweep(application, space=shard, **options)
 

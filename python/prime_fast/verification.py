@@ -13,9 +13,12 @@ from prime_fast.simulator import Simulator
 from prime_fast.workload import application_names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prime_fast.logs import Log
     from prime_fast.offline import OfflineTask
     from prime_fast.space import DesignSpace, Ranks
+    from prime_fast.workload import Application
 
 # Objectives that the simulator gives.
 SIMULATED = ("latency_us", "energy_uj")
@@ -25,13 +28,16 @@ EDGE_TPU_V1 = reference_design("edge-tpu-v1")
 TEMPLATE = EDGE_TPU_V1.values.keys() - {CACHING}
 
 
-def simulators_for(names: list[str], space: DesignSpace, objective: str) -> list[Simulator]:
-    """Return a simulator an application; none where the template's doesn't know the objective."""
+def simulators_for(
+    names: list[str], space: DesignSpace, objective: str, own: Mapping[str, Application] | None = None
+) -> list[Simulator]:
+    """Return a simulator an application, `own` ones among them; none where it doesn't know the objective."""
     if objective not in SIMULATED or TEMPLATE - set(space.names) or "area_mm2" not in space.metric_names:
         return []
-    if set(names) - set(application_names()):
+    own = own or {}
+    if set(names) - set(application_names()) - own.keys():
         return []
-    return [Simulator(name, space) for name in names]
+    return [Simulator(own.get(name, name), space) for name in names]
 
 
 def verify(

@@ -162,7 +162,8 @@ def gains(judge: Judge, design: Ranks, reference: Chosen, *, simulate: bool) -> 
     """
     run = judge.run
     designed, learned = run.applications, list(run.task.logs)
-    bundled = {name for name in application_names() if simulate and _simulator(run, name, run.space)}
+    known = [*application_names(), *run.own]
+    bundled = {name for name in known if simulate and _simulator(run, name, run.space)}
     names = dict.fromkeys([*designed, *learned])
     names |= dict.fromkeys(name for name in prime_application_names() if name in bundled)
     outside = reference.ranks is None
@@ -206,7 +207,7 @@ def gains(judge: Judge, design: Ranks, reference: Chosen, *, simulate: bool) -> 
 
 
 def _simulator(run: FinishedRun, name: str, space: DesignSpace) -> Simulator | None:
-    found = simulators_for([name], space, run.objective)
+    found = simulators_for([name], space, run.objective, run.own)
     return found[0] if found else None
 
 

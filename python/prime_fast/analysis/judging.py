@@ -42,7 +42,7 @@ class Judge:
         self.run = run
         self.threads = threads
         names = list(run.manifest["applications"])
-        self.simulators = simulators_for(names, run.space, run.objective) if simulate else []
+        self.simulators = simulators_for(names, run.space, run.objective, run.own) if simulate else []
         self.queries = 0
         self.metrics = [name for name in run.task.limits if name in run.space.metric_names]
         if AREA in run.space.metric_names and AREA not in self.metrics:

@@ -18,6 +18,7 @@ from prime_fast.offline import LoggedDesigns, OfflineTask
 from prime_fast.pipeline import known_contexts, logged_designs, read_logs
 from prime_fast.run_directory import FORMAT, MANIFEST
 from prime_fast.space import DesignSpace
+from prime_fast.workload import Application
 
 if TYPE_CHECKING:
     import polars as pl
@@ -74,6 +75,12 @@ class FinishedRun:
     proposals: pl.DataFrame
     surrogate: Surrogate
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def own(self) -> dict[str, Application]:
+        """The applications that the run had from files, by name."""
+        texts = self.manifest.get("workloads", {})
+        return {name: Application.from_toml(text, f"the workload of {name}") for name, text in texts.items()}
 
     @property
     def applications(self) -> tuple[str, ...]:
@@ -138,6 +145,14 @@ def _manifest(path: Path) -> dict[str, Any]:
             raise DataError(f"{file} is damaged, or no manifest of `optimize`: it lacks `{name}`")
         if not isinstance(manifest[name], kind):
             raise DataError(f"{file} is damaged: `{name}` is {str(manifest[name])[:60]!r}")
+    workloads = manifest.get("workloads", {})
+    if not isinstance(workloads, dict) or not all(isinstance(text, str) for text in workloads.values()):
+        raise DataError(f"{file} is damaged: `workloads` is {str(workloads)[:60]!r}")
+    try:
+        for name, text in workloads.items():
+            Application.from_toml(text, f"the workload of {name}")
+    except ConfigurationError as error:
+        raise DataError(f"{file} is damaged: {error}") from None
     names = [*manifest["applications"], *manifest["learned_from"]]
     if not all(isinstance(name, str) for name in names):
         raise DataError(f"{file} is damaged: an application has no name")

@@ -24,6 +24,7 @@ COMMANDS = {
     "benchmark": "benchmark",
     "solve": "solve",
     "sweep": "sweep",
+    "workload": "workload",
 }
 
 

@@ -20,7 +20,13 @@ command.add_command(logs_convert.command)
 
 
 @command.command("generate")
-@click.option("--app", "application", required=True, metavar="NAME", help="Application to simulate.")
+@click.option(
+    "--app",
+    "application",
+    required=True,
+    metavar="NAME",
+    help="Application to simulate, or path of its TOML file.",
+)
 @click.option("--designs", default=200_000, show_default=True, help="Designs to draw.")
 @click.option("--seed", default=0, show_default=True, help="Same seed, same log.")
 @space_option

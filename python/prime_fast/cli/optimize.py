@@ -19,7 +19,7 @@ from prime_fast.cli.options import Assignment, grouped, progress_bar, space_opti
     "applications",
     multiple=True,
     metavar="NAME",
-    help="Application to design for; repeat for one "
+    help="Application to design for, or path of its TOML file; repeat for one "
     "design for several. MobileNetV2 by default, where no log is given.",
 )
 @click.option(
@@ -184,6 +184,10 @@ def command(
 
 
 def _default_directory(applications: tuple[str, ...], logs: tuple[Path, ...]) -> Path:
-    subject = "-".join(applications) or (logs[0].name.split(".")[0] if logs else "MobileNetV2")
+    from prime_fast.workload import is_file_name
+
+    subject = "-".join(Path(name).stem if is_file_name(name) else name for name in applications) or (
+        logs[0].name.split(".")[0] if logs else "MobileNetV2"
+    )
     stamp = dt.datetime.now(tz=dt.UTC).strftime("%Y%m%d-%H%M%S")
     return Path("prime-fast-runs") / (f"{stamp}-" + re.sub(r"[ *?[\]]", "_", subject.lower()))

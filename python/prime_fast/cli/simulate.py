@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 @click.command("simulate")
 @click.option(
-    "--app", "application", default="MobileNetV2", show_default=True, metavar="NAME", help="Application."
+    "--app",
+    "application",
+    default="MobileNetV2",
+    show_default=True,
+    metavar="NAME",
+    help="Application, or path of the TOML file of one.",
 )
 @click.option(
     "--design",

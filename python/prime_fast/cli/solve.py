@@ -31,7 +31,7 @@ COLUMNS = {
     multiple=True,
     required=True,
     metavar="NAME",
-    help="Application to design for; repeat for one design for several.",
+    help="Application to design for, or path of its TOML file; repeat for one design for several.",
 )
 @click.option(
     "--weight",

@@ -25,7 +25,13 @@ MEASURES = ("latency_us", "energy_uj", "average_power_mw", "peak_power_mw", "are
 
 
 @click.command("sweep")
-@click.option("--app", "application", required=True, metavar="NAME", help="Application to simulate.")
+@click.option(
+    "--app",
+    "application",
+    required=True,
+    metavar="NAME",
+    help="Application to simulate, or path of its TOML file.",
+)
 @click.option(
     "--limit",
     "limits",

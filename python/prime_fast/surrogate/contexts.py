@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prime_fast.errors import DataError
+from prime_fast.workload import FEATURES, context_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from prime_fast.workload import Application
+__all__ = ["FARTHEST", "FEATURES", "ContextScale", "context_of"]
 
-FEATURES = (
-    "conv_layers", "depthwise_layers", "feed_forward_layers", "recurrent_layers", "parameter_bytes", "macs",
-    "vector_operations", "activation_bytes", "largest_activation_bytes", "largest_parameter_bytes",
-    "largest_macs", "macs_per_byte", "macs_per_parameter_byte",
-)  # fmt: skip
-"""Names of the features that `context_of` computes, in their order."""
 FARTHEST = 3.0
 """Deviations beyond which a feature counts as no farther: networks say nothing sensible there."""
-
-
-def context_of(application: Application) -> NDArray[np.float64]:
-    """Return the features of a workload.
-
-    Returns
-    -------
-    ndarray of shape (13,), float64
-        ``log(1 + x)`` of each of `FEATURES`: numbers of layers by kind, bytes of weights and of activations
-        read and written, MACs, the largest of each in one layer, and the arithmetic intensities MACs / (bytes
-        of weights and activations) and MACs / bytes of weights.
-    """
-    totals: dict[str, float] = {**application.totals}  # type: ignore[dict-item]
-    totals["macs_per_byte"] = totals["macs"] / (totals["parameter_bytes"] + totals["activation_bytes"])
-    totals["macs_per_parameter_byte"] = totals["macs"] / max(totals["parameter_bytes"], 1)
-    return np.array([math.log1p(totals[name]) for name in FEATURES])
 
 
 @dataclass(frozen=True)
