@@ -391,7 +391,7 @@ def test_quantised_graphs_are_those_of_floats(tmp_path: Path) -> None:
     def operators(graph: Graph) -> str:
         """Use operators of integers, those of ONNX Runtime's quantiser among them."""
         graph.domains.append(("com.microsoft", 1))
-        contributed = {"domain": "com.microsoft"}
+        contributed: dict[str, Any] = {"domain": "com.microsoft"}
 
         def conv(x: str, *weights: int) -> str:
             weight = graph.weight(*weights, kind=byte)

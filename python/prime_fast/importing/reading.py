@@ -213,7 +213,8 @@ def bound_inputs(
 
 def _unknown(inputs: Sequence[tuple[onnx.ValueInfoProto, list[int | None]]]) -> str:
     """Return the error that names dimensions which are not known, and the flags that bind them."""
-    told, flags = [], {}
+    told: list[str] = []
+    flags: dict[str, None] = {}
     for value, shape in inputs:
         dims = value.type.tensor_type.shape.dim
         shown = [
