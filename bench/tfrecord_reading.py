@@ -90,8 +90,8 @@ def main() -> None:
         ("a second", frame.height / ours, len(theirs_read) / theirs),
         ("a second of processor", frame.height / ours_busy, len(theirs_read) / theirs_busy),
     )
-    for unit, mine, other in rows:
-        print(f"records {unit}: prime-fast {mine:,.0f}, tfrecord {other:,.0f}, ratio {mine / other:,.0f}")
+    for unit, rate, other in rows:
+        print(f"records {unit}: prime-fast {rate:,.0f}, tfrecord {other:,.0f}, ratio {rate / other:,.0f}")
 
 
 if __name__ == "__main__":

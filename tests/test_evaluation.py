@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,10 @@ def test_files_are_of_the_format_asked_for(tmp_path: Path) -> None:
         "d.select('design_id', time_ms=100.0 / pl.col('units')).write_parquet(sys.argv[2])"
     )
     command = f'{sys.executable} -c "{program}" {{designs}} {{results}}'
-    formats = {"designs_format": "parquet", "results_format": "parquet"}
-    results = evaluate(CommandEvaluator(command, "time_ms", directory=tmp_path, **formats), EVERY)
+    evaluator = CommandEvaluator(
+        command, "time_ms", directory=tmp_path, designs_format="parquet", results_format="parquet"
+    )
+    results = evaluate(evaluator, EVERY)
     assert results["time_ms"].to_list() == [100.0, 100.0, 50.0, 50.0, 25.0, 25.0, 12.5, 12.5]
 
 
@@ -213,7 +216,7 @@ def test_a_failing_call_is_split_until_the_design_is_known(make: Make) -> None:
     [
         ("exit all", "exit code 1: out of disk"),
         ("silent", "no results were written"),
-        ("garbage", "the results file is neither Parquet nor CSV text"),
+        ("garbage", "the results file is neither Parquet nor CSV text, nor Arrow IPC or JSON lines"),
     ],
 )
 def test_where_all_fail_each_says_why(make: Make, action: str, reason: str) -> None:
@@ -351,6 +354,10 @@ class OwnError(Exception):
     """What a user's function raises."""
 
 
+def _answered(answer: object, _: Designs) -> Any:
+    return answer
+
+
 def test_a_function_that_returns_nonsense_or_raises() -> None:
     def broken(_: Designs) -> Any:
         raise OwnError("mine")
@@ -364,7 +371,7 @@ def test_a_function_that_returns_nonsense_or_raises() -> None:
         ({"time_ms": [1.0]}, "1 rows for 8 designs"),
     ):
         with pytest.raises(DataError, match=message):
-            evaluate(CallableEvaluator(lambda _, answer=answer: answer, "time_ms"), EVERY)
+            evaluate(CallableEvaluator(partial(_answered, answer), "time_ms"), EVERY)
     with pytest.raises(ConfigurationError, match="it must be callable"):
         CallableEvaluator("sim")  # type: ignore[arg-type]
 

@@ -26,6 +26,7 @@ from prime_fast.evaluation import CallableEvaluator, Designs, Part
 from prime_fast.logs import read_log, write_table
 from prime_fast.offline import training_data
 from prime_fast.refining import pessimism_of, refine
+from prime_fast.space import Ranks
 from prime_fast.surrogate import Surrogate, TrainingSettings
 from prime_fast.surrogate.constraints import LearnedConstraint
 from prime_fast.surrogate.updating import Answers, corrected_constraints, update
@@ -433,7 +434,9 @@ def test_a_learned_constraint_that_a_feasible_design_breaks_moves_or_goes(made: 
     other = LearnedConstraint("units", exponents, at_least=True, bound=1.0, infeasible=3)
     surrogate = dataclasses.replace(run.surrogate, constraints=((constraint, other),))
     rank = {value: place for place, value in enumerate(space.values[0])}
-    designs = {units: np.array([[rank[units], 1, 4, 0]], space.rank_dtype) for units in (4, 8, 32)}
+    designs: dict[int, Ranks] = {
+        units: np.array([[rank[units], 1, 4, 0]]).astype(space.rank_dtype) for units in (4, 8, 32)
+    }
     assert all(truth(space.frame(design))[1].all() for design in designs.values())
     # A design that keeps them, one that is infeasible beyond, one feasible beyond, one at the very end.
     kept = corrected_constraints(surrogate, data, answers_of(space, designs[4]))

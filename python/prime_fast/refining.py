@@ -248,7 +248,7 @@ class Refinement:
         return np.concatenate([part.astype(self.task.space.rank_dtype) for part in parts])
 
 
-def _apart(designs: Ranks, asked: Ranks, count: int, distance: int) -> NDArray[np.intp]:
+def _apart(designs: Ranks, asked: NDArray[np.integer], count: int, distance: int) -> NDArray[np.intp]:
     """Return rows of designs, the best first: half of them a distance from all asked and chosen, if any are.
 
     Those of the nearer half are two ranks apart, where there are such.

@@ -65,7 +65,8 @@ class RefinementDirectory:
     """
 
     def __init__(self, path: Path, inputs: Mapping[str, Any]) -> None:
-        self.path, self._journal = path, None
+        self.path = path
+        self._journal: BinaryIO | None = None
         self.rounds: list[list[int]] = []
         self.answers: dict[tuple[int, str], dict[str, Any]] = {}
         wanted = json.loads(json.dumps(json_data(dict(inputs))))
@@ -89,7 +90,7 @@ class RefinementDirectory:
             )
         else:
             self.manifest = {"format": FORMAT, "inputs": wanted, "environment": environment()}
-        self._journal: BinaryIO | None = self._open()
+        self._journal = self._open()
         self.write_manifest(status="running")
         # What a killed call has left behind.
         shutil.rmtree(self.calls, ignore_errors=True)

@@ -259,8 +259,8 @@ def refining_tables(
             "application": f"reached, % of {len(runs) // len(methods)}" if counted else "geometric mean"
         }
         for method in methods:
-            values = runs.filter(pl.col("method") == method)[column].to_numpy()
-            last[method] = 100.0 * float(np.isfinite(values).mean()) if counted else geometric_mean(values)
+            figures = runs.filter(pl.col("method") == method)[column].to_numpy()
+            last[method] = 100.0 * float(np.isfinite(figures).mean()) if counted else geometric_mean(figures)
         frame = pl.DataFrame([*lines, last], infer_schema_length=None)
         columns = [("", "application", ""), *((method, method, spec) for method in methods)]
         note = f"Median over {seeds} seeds; {FAILED}: not within {settings.queries} queries for most."

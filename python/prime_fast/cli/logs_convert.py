@@ -178,11 +178,9 @@ def _within(frame: pl.DataFrame, limits: dict[str, float]) -> pl.DataFrame:
         beyond = pl.col("feasible") & ~(pl.col(name) <= limit).fill_null(value=False)
         rest = frame.filter(~beyond)
         if not rest["feasible"].any():
-            least = frame.filter("feasible")[name].min()
-            raise DataError(
-                f"no feasible design within {name}={limit:g}"
-                + ("" if least is None else f": the least of a feasible design is {least:g}")
-            )
+            figures = frame.filter("feasible")[name].drop_nulls().to_numpy()
+            least = f": the least of a feasible design is {figures.min():g}" if len(figures) else ""
+            raise DataError(f"no feasible design within {name}={limit:g}{least}")
         click.echo(
             f"{name} <= {limit:g}: {frame.height - rest.height:,} feasible designs beyond it left out."
         )
