@@ -232,6 +232,21 @@ def test_tables_are_converted_too(run: Run, tmp_path: Path) -> None:
     assert log.frame["time"].round(3).equals(frame["latency_us"].round(3).alias("time"))
 
 
+def test_a_folder_of_tables_is_converted_by_a_mapping(run: Run, tmp_path: Path) -> None:
+    frame = generate(pf.Simulator("M5"), 50)
+    (tmp_path / "runs").mkdir()
+    for number, part in enumerate((frame.head(30), frame.tail(20))):
+        named = part.select(pf.DesignSpace.bundled().names, time_ms=pl.col("latency_us") / 1000.0)
+        named.write_csv(tmp_path / "runs" / f"{number}.csv")
+    text = 'objective = { name = "latency_us", column = "time_ms", from = "ms", to = "us" }\n'
+    (tmp_path / "mapping.toml").write_text(text)
+    code, out, err = run("logs", "convert", "runs", "--mapping", "mapping.toml", "--out", "log.parquet")
+    assert code == 0, err
+    assert out.splitlines()[-1] == "Next: prime-fast optimize --logs log.parquet"
+    log = read_log("log.parquet", pf.DesignSpace.bundled(), least_feasible=0)
+    assert log.frame["latency_us"].round(3).equals(frame["latency_us"].round(3))
+
+
 def test_bad_records_are_skipped_counted_and_named(run: Run, tmp_path: Path) -> None:
     good = record()
     damaged = bytearray(good)
@@ -299,7 +314,8 @@ def test_a_damaged_file_is_told_by_place_and_cause(run: Run, tmp_path: Path, cas
 # Arguments after `logs convert`, exit code, what the error says.
 MISTAKES: dict[str, tuple[list[str], int, list[str]]] = {
     "no such folder": (["prim"], 2, ["prim: no such file"]),
-    "no TFRecord": (["tables"], 3, ["tables has no TFRecord file", "*.tfrecord", ".csv"]),
+    "neither records nor tables": (["other"], 3, ["other has no TFRecord file", "*.tfrecord", ".txt"]),
+    "tables of other things": (["tables"], 3, ["tables/a.csv has no column for the parameters pes_x"]),
     "out's format": (["prime", "--out", "x.xlsx"], 2, [".parquet or .csv"]),
     "out's folder": (["prime", "--out", "none/x.parquet"], 2, ["none/x.parquet"]),
     "out is in": (["tables/a.csv", "--out", "tables/a.csv"], 2, ["one of the logs to convert"]),
@@ -321,6 +337,8 @@ MISTAKES: dict[str, tuple[list[str], int, list[str]]] = {
 def test_a_mistake_is_told_and_nothing_written(run: Run, data: Path, case: str) -> None:
     (data.parent / "tables").mkdir()
     (data.parent / "tables" / "a.csv").write_text("a,b\n1,2\n")
+    (data.parent / "other").mkdir()
+    (data.parent / "other" / "a.txt").write_text("a,b\n1,2\n")
     arguments, wanted_code, wanted = MISTAKES[case]
     code, _, err = run("logs", "convert", "--out", "x.parquet", *arguments)
     assert code == wanted_code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -45,7 +45,16 @@ UNITS = {"us": 1.0, "ms": 1000.0}
     help="Take the published runtime for this unit and write latency_us; without it, runtime as published.",
 )
 @space_option
-@click.option("--objective", metavar="COLUMN", help="For tables: column to minimise; latency_us by default.")
+@click.option(
+    "--mapping",
+    type=click.Path(path_type=Path),
+    help="For tables: what their columns mean (TOML): names, units, what marks a design infeasible.",
+)
+@click.option(
+    "--objective",
+    metavar="COLUMN",
+    help="For tables: figure to minimise; the mapping's by default, else latency_us.",
+)
 @click.option(
     "--column",
     "columns",
@@ -62,6 +71,7 @@ def command(
     application: str | None,
     runtime_unit: str | None,
     space: str | None,
+    mapping: Path | None,
     objective: str | None,
     columns: tuple[tuple[str, str], ...],
     threads: int | None,
@@ -78,7 +88,7 @@ def command(
     prime-fast logs convert prime/ --out logs.parquet --limit area=27
     prime-fast optimize --logs logs.parquet --app MobileNetV2 --objective runtime
     """  # noqa: D301 (click reads \b)
-    from prime_fast.logs import tfrecord, write_table
+    from prime_fast.logs import write_table
     from prime_fast.logs.writing import check_suffix
 
     check_suffix(out)
@@ -88,25 +98,40 @@ def command(
     for name in names:
         if names.count(name) > 1:
             raise ConfigurationError(f"--limit: `{name}` is given twice")
-    kinds = {path.is_dir() or tfrecord.is_tfrecord(path) for path in paths if path.exists()}
+    kinds = {_holds_records(path) for path in paths if path.exists()}
     if len(kinds) > 1:
         raise ConfigurationError(
             "TFRecord files and tables can't be converted at once; optimize takes several --logs"
         )
     if kinds == {True}:
-        if space is not None or objective is not None or columns:
+        if any(given is not None for given in (space, mapping, objective)) or columns:
             raise ConfigurationError(
-                "--space, --objective and --column are for tables: a TFRecord's features have fixed names"
+                "--space, --mapping, --objective and --column are for tables: "
+                "a TFRecord's features have fixed names"
             )
         frame, figure = _published(paths, application, runtime_unit, threads, skip_bad=skip_bad, quiet=quiet)
     else:
         if runtime_unit is not None:
             raise ConfigurationError("--runtime-unit is for TFRecord files; of a table, name the --objective")
-        figure = objective or "latency_us"
-        frame = _table(paths, application, space, figure, dict(columns))
+        frame, figure = _table(paths, application, space, mapping, objective, dict(columns))
     frame = _within(frame, dict(limits))
     write_table(frame, out)
-    _print(frame, figure, out, kept=kinds == {True} and runtime_unit is None)
+    _print(frame, figure, out, space, kept=kinds == {True} and runtime_unit is None)
+
+
+def _holds_records(path: Path) -> bool:
+    """Return whether a file is one of TFRecords, or a folder holds such files at any depth, or no table."""
+    from prime_fast.logs import tfrecord
+    from prime_fast.logs.formats import files_of
+
+    if path.is_file():
+        return tfrecord.is_tfrecord(path)
+    if any(tfrecord.is_tfrecord(file) for file in path.rglob("*")):
+        return True
+    try:
+        return not files_of(path)
+    except DataError:
+        return True
 
 
 def _warn(sentence: str) -> None:
@@ -143,24 +168,27 @@ def _table(
     paths: tuple[Path, ...],
     application: str | None,
     space: str | None,
-    objective: str,
+    mapping: Path | None,
+    objective: str | None,
     columns: dict[str, str],
-) -> pl.DataFrame:
-    """Return the good rows of tables, with the application as their column."""
+) -> tuple[pl.DataFrame, str]:
+    """Return the good rows of tables, with the application as their column, and what to minimise."""
     import polars as pl
 
-    from prime_fast.logs import read_log, read_table
+    from prime_fast.logs import read_log
     from prime_fast.space import space_named
 
-    where = space_named(space)
-    files = list(paths)
-    mark = columns.get("application", "application")
-    wanted = application if any(mark in read_table(file)[0].columns for file in files) else None
-    log = read_log(files, where, objective, columns=columns, application=wanted, least_feasible=0)
+    options: dict[str, Any] = {"mapping": mapping, "columns": columns, "least_feasible": 0}
+    log = read_log(list(paths), space_named(space), objective, **options)
+    frame = log.frame
+    if application is not None and "application" in frame.columns:
+        log = read_log(list(paths), space_named(space), objective, application=application, **options)
+        frame = log.frame
+    elif application is not None:
+        frame = frame.with_columns(pl.lit(application).alias("application"))
     for sentence in log.warnings:
         _warn(sentence)
-    named = application is not None and wanted is None
-    return log.frame.with_columns(pl.lit(application).alias("application")) if named else log.frame
+    return frame, log.objective
 
 
 def _within(frame: pl.DataFrame, limits: dict[str, float]) -> pl.DataFrame:
@@ -188,7 +216,7 @@ def _within(frame: pl.DataFrame, limits: dict[str, float]) -> pl.DataFrame:
     return frame
 
 
-def _print(frame: pl.DataFrame, figure: str, out: Path, *, kept: bool) -> None:
+def _print(frame: pl.DataFrame, figure: str, out: Path, space: str | None, *, kept: bool) -> None:
     """Say what was written, and what to do with it."""
     import polars as pl
 
@@ -210,5 +238,6 @@ def _print(frame: pl.DataFrame, figure: str, out: Path, *, kept: bool) -> None:
     named = [str(name) for name, *_ in counts if name is not None][:1]
     command = ["prime-fast", "optimize", "--logs", str(out)]
     command += [part for name in named for part in ("--app", name)]
+    command += [] if space is None else ["--space", space]
     command += [] if figure == "latency_us" else ["--objective", figure]
     click.echo(f"Next: {shlex.join(command)}")
