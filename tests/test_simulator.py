@@ -268,7 +268,7 @@ def test_an_empty_batch_gives_empty_arrays() -> None:
 def test_an_unknown_application_is_answered_by_a_suggestion() -> None:
     message = error_of(pf.Simulator, "MobileNetV4")
     assert message.startswith('unknown application "MobileNetV4" (did you mean MobileNetV')
-    assert message.endswith("known: " + ", ".join(APPLICATIONS))
+    assert message.endswith("known: " + ", ".join(APPLICATIONS) + "; or name a TOML file of one")
     assert "did you mean" not in error_of(pf.Simulator, "something else")
 
 
