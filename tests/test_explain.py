@@ -527,6 +527,15 @@ def test_learned_constraints_and_how_the_design_stands_to_them(own: Path, severa
     assert ratio_row["slack"] == pytest.approx(0.01 * values["core_memory"] / values["cores"])
     assert memory_row["value"] == finished.space.metric("pe_memory_mib", design[None])[0]
     assert (ratio_row["kept"], memory_row["kept"]) == (ratio_row["slack"] >= 1, memory_row["slack"] >= 1)
+    # What both logged applications show is expected of the one without a log.
+    surrogate = dataclasses.replace(surrogate, constraints=((memory,), (memory,)))
+    table = learned_constraints(dataclasses.replace(finished, surrogate=surrogate), design)
+    assert dict(table.select("application", "infeasible").rows()) == {"M5": 20, "M6": 0}
+    analysis = dataclasses.replace(analysis, applications=["M5", "M6"], learned_constraints=table)
+    printed = io.StringIO()
+    print_analysis(analysis, Console(file=printed, width=80))
+    assert re.search(r"pe_memory_mib .* expected +M6\n", printed.getvalue())
+    assert "Expected: there is no log of the application" in printed.getvalue()
 
 
 def test_same_seed_same_analysis(several: Path) -> None:
