@@ -19,13 +19,14 @@ import polars as pl
 import pytest
 
 import prime_fast as pf
-from prime_fast import methods, offline, refining, refining_directory
+from prime_fast import methods, offline, refinement, refining, refining_directory
 from prime_fast.analysis.runs import read_run
 from prime_fast.errors import ConfigurationError, DataError
 from prime_fast.evaluation import CallableEvaluator, Designs, Part
 from prime_fast.logs import read_log, write_table
 from prime_fast.offline import training_data
-from prime_fast.refining import pessimism_of, refine
+from prime_fast.refinement import pessimism_of
+from prime_fast.refining import refine
 from prime_fast.space import Ranks
 from prime_fast.surrogate import Surrogate, TrainingSettings
 from prime_fast.surrogate.constraints import LearnedConstraint
@@ -100,14 +101,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refining, "EVALUATIONS", 1000)
+    monkeypatch.setattr(refinement, "EVALUATIONS", 1000)
 
 
 @pytest.fixture(scope="module")
 def whole(made: Path, tmp_path_factory: pytest.TempPathFactory) -> refining.RefineResult:
     """A refinement that nothing disturbed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refining, "EVALUATIONS", 1000)
+        patch.setattr(refinement, "EVALUATIONS", 1000)
         return refine(made, answer, queries=14, batch=4, out=tmp_path_factory.mktemp("whole") / "refine")
 
 
@@ -204,7 +205,7 @@ def test_killed_while_it_learns_it_goes_on_with_the_same_queries(
             raise KilledError
         return update(*args, **kwargs)
 
-    monkeypatch.setattr(refining, "update", killed)
+    monkeypatch.setattr(refinement, "update", killed)
     options: dict[str, Any] = {"queries": 14, "batch": 4, "out": tmp_path / "refine"}
     for _ in range(2):
         with pytest.raises(KilledError):
@@ -248,7 +249,7 @@ def test_kill_9_loses_and_repeats_nothing(whole: refining.RefineResult, made: Pa
 
     positional, named = arguments(0.3)
     code = (
-        "from prime_fast import refining; refining.EVALUATIONS = 1000; "
+        "from prime_fast import refinement, refining; refinement.EVALUATIONS = 1000; "
         f"refining.refine(*{positional!r}, **{named!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)  # noqa: S603

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from prime_fast import methods, offline, refining
+from prime_fast import methods, offline, refinement
 from prime_fast.benchmark.protocol import LogSettings
 from prime_fast.benchmark.refining import (
     RefineJob,
@@ -33,7 +33,7 @@ def test_a_run_counts_every_query_from_the_proposals_on(monkeypatch: pytest.Monk
     )
     monkeypatch.setattr(methods.Method, "settings", lambda *_: tiny)
     monkeypatch.setitem(offline.SEARCH_EVALUATIONS, "quick", 2000)
-    monkeypatch.setattr(refining, "EVALUATIONS", 1000)
+    monkeypatch.setattr(refinement, "EVALUATIONS", 1000)
     job = RefineJob("refine", "SqueezeNet", 1)
     row = run_refine_job((job, SMALL))
     assert row["queries"] == 12

@@ -9,7 +9,6 @@ the outcome.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import os
@@ -33,11 +32,6 @@ JOURNAL = "journal.jsonl"
 SURROGATE = "surrogate.safetensors"
 CALLS = "calls"
 FORMAT = 1
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hexadecimal digest of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class RefinementDirectory:

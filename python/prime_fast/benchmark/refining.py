@@ -114,7 +114,7 @@ def _refined(
 ) -> tuple[list[tuple[int, float]], dict[str, Any]]:
     from prime_fast.evaluation import Designs, SimulatorEvaluator, evaluate
     from prime_fast.offline import OfflineTask, run_offline
-    from prime_fast.refining import Refinement
+    from prime_fast.refinement import Refinement
     from prime_fast.simulator import Simulator
     from prime_fast.surrogate import Surrogate
 

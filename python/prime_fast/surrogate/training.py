@@ -247,10 +247,10 @@ class _Session:
         self.targets = targets
         self.constraints: tuple[tuple[LearnedConstraint, ...], ...] = ((),) * self.applications
         self.rows = Rows(
-            jnp.asarray(_padded(data.ranks[self.feasible].astype(np.int32))),
-            jnp.asarray(_padded(data.ranks[self.infeasible].astype(np.int32))),
-            jnp.asarray(_padded(targets[self.feasible])),
-            jnp.asarray(_padded(targets[self.infeasible])),
+            jnp.asarray(padded(data.ranks[self.feasible].astype(np.int32))),
+            jnp.asarray(padded(data.ranks[self.infeasible].astype(np.int32))),
+            jnp.asarray(padded(targets[self.feasible])),
+            jnp.asarray(padded(targets[self.infeasible])),
         )
         self.key = jax.random.key(int(generator.integers(1 << 31)))
         self.total = settings.steps
@@ -504,8 +504,8 @@ class _Session:
         # Of the size that the compiled step knows.
         size = len(self.rows.infeasible)
         self.rows = self.rows._replace(
-            infeasible=jnp.asarray(_padded(self.data.ranks[self.infeasible].astype(np.int32), size)),
-            infeasible_targets=jnp.asarray(_padded(self.targets[self.infeasible], size)),
+            infeasible=jnp.asarray(padded(self.data.ranks[self.infeasible].astype(np.int32), size)),
+            infeasible_targets=jnp.asarray(padded(self.targets[self.infeasible], size)),
         )
 
 
@@ -519,7 +519,7 @@ def _span(counts: NDArray[np.integer], used: NDArray[np.integer]) -> Span:
     )
 
 
-def _padded(rows: NDArray[Any], least: int = 1024) -> NDArray[Any]:
+def padded(rows: NDArray[Any], least: int = 1024) -> NDArray[Any]:
     """Append rows up to a power of two, so that logs of like size share a compiled step.
 
     They teach nothing: they are drawn only where there are no others, and their targets are unknown.

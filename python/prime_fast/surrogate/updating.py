@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -36,6 +36,7 @@ from prime_fast.surrogate.training import (
     Terms,
     advance,
     initial_state,
+    padded,
 )
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _rows(
     worst[:applications], best[:applications] = good[1][firsts, 0], good[1][ends - 1, 0]
     starts = np.cumsum(good[2]) - good[2]
     near = starts + np.ceil(good[2] * (1.0 - surrogate.settings.near_optimal)).astype(np.int64)
-    rows = Rows(*(jnp.asarray(_padded(part)) for part in (good[0], bad[0], good[1], bad[1])))
+    rows = Rows(*(jnp.asarray(padded(part)) for part in (good[0], bad[0], good[1], bad[1])))
     terms = Terms(
         jnp.zeros(0),
         _span(good[2], applications),
@@ -240,13 +241,6 @@ def _span(counts: NDArray[np.integer], logged: int) -> Span:
     spans = np.concatenate([np.resize(old, (SHARE - 1) * most), np.resize(new, most)])
     firsts = np.cumsum(counts) - counts
     return Span(*(jnp.asarray(values[spans], jnp.int32) for values in (places, firsts, counts)))
-
-
-def _padded(rows: NDArray[Any]) -> NDArray[Any]:
-    """Append rows that nothing is drawn from, up to a power of two, so that a step is compiled seldom."""
-    size = max(1024, 1 << max(len(rows) - 1, 0).bit_length())
-    unknown = np.nan if np.issubdtype(rows.dtype, np.floating) else 0
-    return np.concatenate([rows, np.full((size - len(rows), *rows.shape[1:]), unknown, rows.dtype)])
 
 
 def corrected_constraints(

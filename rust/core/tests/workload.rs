@@ -1,7 +1,18 @@
 //! The workload module: bundled applications against published figures, liveness, errors.
 
 use prime_fast_core::Error;
-use prime_fast_core::workload::{Application, LayerKind, Producer, bundled_names, prime_names};
+use prime_fast_core::workload::{Application, Layer, LayerKind, Producer, bundled_names, prime_names};
+
+/// MACs, parameter bytes, input bytes, output bytes, vector operations.
+fn counts_of(layer: &Layer) -> [u64; 5] {
+    [
+        layer.macs(),
+        layer.parameter_bytes(),
+        layer.input_bytes(),
+        layer.output_bytes(),
+        layer.vector_operations(),
+    ]
+}
 
 /// One row of a published table.
 struct Published {
@@ -222,7 +233,6 @@ fn tensors_live_from_their_producer_to_their_last_reader() {
 #[test]
 fn work_and_bytes_follow_from_the_shapes() {
     let graph = Application::from_toml(&graph(), "graph.toml").unwrap();
-    // MACs, parameter bytes, input bytes, output bytes, vector operations.
     let expected = [
         ("stem", [6912, 432, 192, 256, 0]),
         ("dw", [2304, 144, 256, 256, 0]),
@@ -236,14 +246,7 @@ fn work_and_bytes_follow_from_the_shapes() {
     ];
     assert_eq!(graph.layers().len(), expected.len());
     for (layer, (name, counts)) in graph.layers().iter().zip(expected) {
-        let found = [
-            layer.macs(),
-            layer.parameter_bytes(),
-            layer.input_bytes(),
-            layer.output_bytes(),
-            layer.vector_operations(),
-        ];
-        assert_eq!((layer.name.as_str(), found), (name, counts));
+        assert_eq!((layer.name.as_str(), counts_of(layer)), (name, counts));
     }
     assert_eq!(graph.layers()[8].producers, [Producer::Layer(7), Producer::Input]);
     let totals = graph.totals();
@@ -256,7 +259,6 @@ fn work_and_bytes_follow_from_the_shapes() {
 #[test]
 fn every_kind_and_attribute_is_counted() {
     let mixed = Application::from_toml(include_str!("mixed.toml"), "mixed.toml").unwrap();
-    // MACs, parameter bytes, input bytes, output bytes, vector operations.
     let expected = [
         ("stem", [144 * 9 * 2 * 48, 9 * 2 * 48, 3456, 6912, 0]),
         ("dilated", [144 * 9 * 48 * 48, 9 * 48 * 48, 6912, 6912, 0]),
@@ -278,14 +280,7 @@ fn every_kind_and_attribute_is_counted() {
     ];
     assert_eq!(mixed.layers().len(), expected.len());
     for (layer, (name, counts)) in mixed.layers().iter().zip(expected) {
-        let found = [
-            layer.macs(),
-            layer.parameter_bytes(),
-            layer.input_bytes(),
-            layer.output_bytes(),
-            layer.vector_operations(),
-        ];
-        assert_eq!((layer.name.as_str(), found), (name, counts));
+        assert_eq!((layer.name.as_str(), counts_of(layer)), (name, counts));
         assert_eq!(layer.steps(), if layer.kind == LayerKind::Recurrent { 36 } else { 1 });
         assert_eq!(layer.kind.multiplies(), layer.macs() > 0);
     }
