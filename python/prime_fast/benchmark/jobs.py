@@ -95,6 +95,8 @@ class Job:
         Of data, training and search; 0 for the optimum.
     queries : int
         That an online search may make: designs times applications.
+    workloads : tuple of (str, str)
+        Name and TOML text of each application that doesn't come with the package.
     """
 
     kind: Literal["optimum", "offline", "online"]
@@ -104,11 +106,23 @@ class Job:
     training: tuple[str, ...] = ()
     seed: int = 0
     queries: int = 0
+    workloads: tuple[tuple[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the job as what JSON can hold."""
         fields = dataclasses.asdict(self)
-        return fields | {name: list(fields[name]) for name in ("targets", "training")}
+        fields |= {name: list(fields[name]) for name in ("targets", "training")}
+        # Rows of bundled applications keep the names they had before there were others.
+        workloads = dict(fields.pop("workloads"))
+        return fields | ({"workloads": workloads} if workloads else {})
+
+    def applications(self, names: Iterable[str]) -> list[Application]:
+        """Return applications of the job by name."""
+        own = dict(self.workloads)
+        return [
+            Application.from_toml(own[name], name) if name in own else Application.bundled(name)
+            for name in names
+        ]
 
     @property
     def key(self) -> str:
@@ -136,19 +150,19 @@ def _limits(job: Job) -> dict[str, float]:
     return {"area_mm2": job.area_mm2}
 
 
-def _simulators(names: tuple[str, ...]) -> list[Simulator]:
+def _simulators(applications: Iterable[Application]) -> list[Simulator]:
     from prime_fast.simulator import Simulator
     from prime_fast.space import DesignSpace
 
     space = DesignSpace.bundled("prime")
-    return [Simulator(name, space) for name in names]
+    return [Simulator(application, space) for application in applications]
 
 
 def _optimum(job: Job, _settings: RunSettings) -> Row:
     from prime_fast.exact import solve
 
     try:
-        found = solve(list(job.targets), _limits(job), mean=COMBINE)
+        found = solve(job.applications(job.targets), _limits(job), mean=COMBINE)
     except NoFeasibleDesignError as error:
         return {"latency_us": None, "proved": True, "design": None, "error": str(error)}
     return {
@@ -170,15 +184,17 @@ def latencies(simulators: list[Simulator], designs: Ranks, area_mm2: float) -> N
 def _offline(job: Job, settings: RunSettings) -> Row:
     from prime_fast import offline
 
-    logs = {name: training_log(name, job.seed, settings.log) for name in job.training}
-    simulators = _simulators(job.targets)
+    logged = job.applications(job.training)
+    logs = {application.name: training_log(application, job.seed, settings.log) for application in logged}
+    targets = job.applications(job.targets)
+    simulators = _simulators(targets)
     space = simulators[0].space
-    names = dict.fromkeys((*job.training, *job.targets))
+    known = {application.name: application for application in (*logged, *targets)}
     contexts: dict[str, NDArray[np.float64]] = {}
-    if len(names) > 1:
+    if len(known) > 1:
         from prime_fast.surrogate import context_of
 
-        contexts = {name: context_of(Application.bundled(name)) for name in names}
+        contexts = {name: context_of(application) for name, application in known.items()}
     task = offline.OfflineTask(
         space,
         logs,
@@ -389,7 +405,7 @@ def _baselines(
         middle = np.mean([contexts[name] for name in job.targets], axis=0)
         nearest = nearest_context([contexts[name] for name in best], middle)
         row["nearest_us"] = _number(on_targets[nearest])
-        average = latencies(_simulators(job.training), designs, job.area_mm2)
+        average = latencies(_simulators(job.applications(job.training)), designs, job.area_mm2)
         if np.isfinite(average).any():
             row["average_us"] = _number(on_targets[int(np.nanargmin(average))])
     return row
@@ -398,7 +414,7 @@ def _baselines(
 def _online(job: Job, _settings: RunSettings) -> Row:
     from prime_fast.benchmark.online import SimulatedObjective, online_search
 
-    simulators = _simulators(job.targets)
+    simulators = _simulators(job.applications(job.targets))
     objective = SimulatedObjective(simulators, combine=COMBINE)
     space = simulators[0].space
     found = online_search(job.method, objective, space, _limits(job), job.queries, job.seed)

@@ -16,6 +16,9 @@ Sections
 ``queries``
     How many queries online search needs to match the proposals.
 
+Applications that TOML files describe join the sections of one application, and are left out in turn like the
+others, but never logged for them, so that what stands beside the paper's figures stays the same.
+
 How logs are made says `prime_fast.benchmark.protocol`, what is measured of a run `prime_fast.benchmark.jobs`.
 What two sections share is run once.
 """
@@ -42,10 +45,10 @@ from prime_fast.benchmark.jobs import (
 from prime_fast.benchmark.online import ONLINE_METHODS
 from prime_fast.benchmark.protocol import LogSettings
 from prime_fast.benchmark.runner import METHOD_SETTINGS, RunnerDirectory
-from prime_fast.errors import ConfigurationError
+from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
 from prime_fast.methods import METHODS
 from prime_fast.simulator import Simulator
-from prime_fast.workload import prime_application_names
+from prime_fast.workload import is_file_name, own_application, prime_application_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -144,18 +147,22 @@ class Selection:
     methods : tuple of str
         Offline methods of every section. By default ``default`` and ``prime``; all for the ablations.
     applications : tuple of str
-        Of the paper's nine; all by default. Sets of which one is missing are left out.
+        Of the paper's nine, or paths of TOML files of others, which become their names; the nine by default.
+        Sets of which one is missing are left out.
     online : tuple of str
         Online methods of `queries`.
     queries : int
         Of an online search.
     slow_queries : int
         Of Bayesian optimisation, whose own time grows with the square of its queries.
+    workloads : tuple of (str, str)
+        Name and TOML text of each application that a file describes.
 
     Raises
     ------
     ConfigurationError
-        If a name is unknown, given twice, or a number is below 1.
+        If a name is unknown, given twice, or a number is below 1; if a file can't be read, describes no
+        application, or one whose name is that of one which ships with the package.
     """
 
     seeds: int = 10
@@ -165,20 +172,32 @@ class Selection:
     online: tuple[str, ...] = QUERIED
     queries: int = 10_000
     slow_queries: int = 1_000
+    workloads: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        """Check names and numbers."""
+        """Read files; check names and numbers."""
+        names, own = [], dict(self.workloads)
+        for name in self.applications:
+            if is_file_name(name):
+                application = own_application(name)
+                names.append(application.name)
+                own[application.name] = application.to_toml()
+            else:
+                names.append(name)
+        object.__setattr__(self, "applications", tuple(names))
+        object.__setattr__(self, "workloads", tuple((name, own[name]) for name in names if name in own))
         known: dict[str, Sequence[str]] = {
             "sections": SECTIONS,
             "methods": tuple(METHODS),
-            "applications": _ALL,
+            "applications": (*_ALL, *own),
             "online": tuple(ONLINE_METHODS),
         }
         for what, names in known.items():
             chosen = getattr(self, what)
             for position, name in enumerate(chosen):
                 if name not in names:
-                    raise ConfigurationError(f"{what}: `{name}` is unknown; known: {', '.join(names)}")
+                    files = "; or name a TOML file of one" if what == "applications" else ""
+                    raise ConfigurationError(f"{what}: `{name}` is unknown; known: {', '.join(names)}{files}")
                 if name in chosen[:position]:
                     raise ConfigurationError(f"{what}: `{name}` is given twice")
             if not chosen and what != "methods":
@@ -186,6 +205,11 @@ class Selection:
         for name in ("seeds", "queries", "slow_queries"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+    @property
+    def most_trained(self) -> int:
+        """Return how many applications are logged at most for one that is left out."""
+        return len(self.applications) - len(self.workloads) - 1
 
     def methods_of(self, section: str) -> tuple[str, ...]:
         """Return the offline methods of a section."""
@@ -213,12 +237,17 @@ class Planned:
 def plan(selection: Selection) -> list[Planned]:
     """Return the jobs of a selection, seed by seed, so that what is finished first is of use first."""
     return [
-        planned
+        dataclasses.replace(planned, job=_with_workloads(planned.job, selection))
         for seed in range(selection.seeds)
         for section in SECTIONS
         if section in selection.sections
         for planned in _section(selection, section, seed)
     ]
+
+
+def _with_workloads(job: Job, selection: Selection) -> Job:
+    own = tuple(entry for entry in selection.workloads if entry[0] in job.targets)
+    return dataclasses.replace(job, workloads=own)
 
 
 def _section(selection: Selection, section: str, seed: int) -> Iterator[Planned]:
@@ -229,7 +258,8 @@ def _section(selection: Selection, section: str, seed: int) -> Iterator[Planned]
     }
     area_mm2 = EDGE_TPU_MM2 if section == "edge-tpu" else AREA_MM2
     singles = [
-        Case(name, (name,), (name,), area_mm2, PUBLISHED_SINGLE[name][:2]) for name in selection.applications
+        Case(name, (name,), (name,), area_mm2, PUBLISHED_SINGLE[name][:2] if name in _ALL else None)
+        for name in selection.applications
     ]
     cases = whole.get(section, singles)
     if section == "queries":
@@ -244,10 +274,10 @@ def _section(selection: Selection, section: str, seed: int) -> Iterator[Planned]
             job = Job("online", case.targets, case.area_mm2, method, seed=seed, queries=queries)
             yield Planned(section, section, case, job)
     if section == "zero-shot":
-        others = len(chosen) - 1
-        for count in [*(count for count in TRAINING_COUNTS if count < others), others]:
+        most = selection.most_trained
+        for count in [*(count for count in TRAINING_COUNTS if count < most), most]:
             # That more applications help, one method shows.
-            for method in methods if count == others else [reference_of(methods)]:
+            for method in methods if count == most else [reference_of(methods)]:
                 for case in _left_out(selection.applications, count, seed):
                     yield Planned(section, f"{count} trained", case, _offline(case, method, seed))
 
@@ -257,16 +287,16 @@ def _offline(case: Case, method: str, seed: int) -> Job:
 
 
 def _left_out(applications: Sequence[str], count: int, seed: int) -> Iterator[Case]:
-    """Yield a case for each application, with `count` of the others logged; none for fewer than two."""
+    """Yield a case for each application, with `count` of the paper's logged; none for fewer than two."""
     for name in applications if count > 1 else ():
-        others = [other for other in applications if other != name]
+        others = [other for other in applications if other != name and other in _ALL]
         order = np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(len(others))
         yield Case(name, tuple(others[position] for position in sorted(order[:count])), (name,), AREA_MM2)
 
 
 def optimum_of(job: Job) -> Job:
     """Return the job that finds the yardstick of another."""
-    return Job("optimum", job.targets, job.area_mm2)
+    return Job("optimum", job.targets, job.area_mm2, workloads=job.workloads)
 
 
 @dataclass(frozen=True)
@@ -335,6 +365,8 @@ def evaluate(
     ConfigurationError, DataError
         If the directory holds something else or is damaged, a setting is out of range, or a package is
         missing that a method needs.
+    NoFeasibleDesignError
+        If no design within the area runs an application of the user's own.
     """
     selection, settings = selection or Selection(), settings or RunSettings()
     if settings.proposals < 1:
@@ -389,6 +421,13 @@ def evaluate(
         if not planned:
             raise ConfigurationError(f"{out}: nothing of what is asked for is finished yet")
     else:
+        # What is no yardstick for an own application says why before anything else is run.
+        yardsticks = [optimum_of(planned.job) for planned in planned if planned.job.workloads]
+        for job, row in directory.complete(
+            yardsticks, settings, run, workers=workers, threads=threads, ray=ray
+        ).items():
+            if row["latency_us"] is None:
+                raise NoFeasibleDesignError(f"{', '.join(job.targets)}: {row['error']}")
         rows = directory.complete(
             jobs, settings, run, workers=workers, threads=threads, ray=ray, progress=progress
         )

@@ -97,7 +97,7 @@ def _case_rows(evaluation: Evaluation, section: str, table: str, method: str) ->
             }
         )
     if section == "edge-tpu":
-        rows = [row | _speed_up(row["case"], strata[row["case"], row["area_mm2"]]) for row in rows]
+        rows = [row | _speed_up(strata[row["case"], row["area_mm2"]]) for row in rows]
     return rows + _overall(strata, rows, method)
 
 
@@ -110,9 +110,8 @@ def _overall(strata: Strata, rows: list[Row], method: str) -> list[Row]:
         for name in ("over_online", "paper_gain", "paper_over_online", "nearest", "average")
     }
     means |= {name: _mean_of_known([row[name] for row in rows]) for name in ("speed_up", "optimum_speed_up")}
-    published = (
-        PUBLISHED_SPEED_UPS["all nine applications"][1] if len(rows) == len(PUBLISHED_SINGLE) else None
-    )
+    nine = {row["case"] for row in rows} == PUBLISHED_SINGLE.keys()
+    published = PUBLISHED_SPEED_UPS["all nine applications"][1] if nine else None
     means["paper_speed_up"] = published if rows[0]["speed_up"] is not None else None
     return [
         blank | {"case": MEAN} | summary(strata.values(), geometric=True) | means,
@@ -120,8 +119,9 @@ def _overall(strata: Strata, rows: list[Row], method: str) -> list[Row]:
     ]
 
 
-def _speed_up(application: str, runs: list[Run]) -> Row:
+def _speed_up(runs: list[Run]) -> Row:
     """Return the Edge TPU V1's latency over that of the best of 16; 0 where that is a failure."""
+    (application,) = runs[0].planned.job.applications(runs[0].planned.job.targets)
     v1_us = float(reference_design("edge-tpu-v1").score(application).latency_us[0])
     if math.isnan(v1_us):
         return {}
@@ -133,7 +133,7 @@ def _speed_up(application: str, runs: list[Run]) -> Row:
         "v1_us": v1_us,
         "speed_up": v1_us / (optimum_us * interquartile_mean([run.ratio("best_of_16_us") for run in runs])),
         "optimum_speed_up": v1_us / optimum_us,
-        "paper_speed_up": published.get(application),
+        "paper_speed_up": published.get(application.name),
     }
 
 
@@ -259,7 +259,7 @@ def all_tables(evaluation: Evaluation) -> list[Table]:
     for section in ("single", "several", "zero-shot", "edge-tpu"):
         names = dict.fromkeys(p.table for p in evaluation.planned if p.section == section)
         for table in names:
-            if table in (section, f"{len(evaluation.selection.applications) - 1} trained"):
+            if table in (section, f"{evaluation.selection.most_trained} trained"):
                 tables += case_tables(evaluation, section, table)
         if section == "zero-shot":
             tables += count_table(evaluation)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -48,7 +49,7 @@ class Job(Protocol):
 def file_name(words: Sequence[str], job: Mapping[str, Any]) -> str:
     """Return a name for files: words that say what a job is, and a digest of all of it."""
     digest = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:12]
-    return "-".join(word.replace(" ", "_") for word in (*words, digest) if word)
+    return "-".join(re.sub(r"[^\w.+-]", "_", word)[:60] for word in (*words, digest) if word)
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     "applications",
     multiple=True,
     metavar="NAME",
-    help="Application; repeat for more. The nine of the paper by default.",
+    help="Application of the paper, or path of the TOML file of your own; repeat for more. The nine of the "
+    "paper by default.",
 )
 @click.option(
     "--online",
@@ -104,6 +105,7 @@ def paper(
 
     \b
     prime-fast benchmark paper --out results --seeds 3 --section single --workers 2
+    prime-fast benchmark paper --out mine --app mine.toml --section single --seeds 3
     """  # noqa: D301 (click reads \b)
     from prime_fast.benchmark.jobs import RunSettings
     from prime_fast.benchmark.paper import Selection, evaluate
