@@ -176,16 +176,15 @@ class Selection:
 
     def __post_init__(self) -> None:
         """Read files; check names and numbers."""
-        names, own = [], dict(self.workloads)
-        for name in self.applications:
+        applications, own = list(self.applications), dict(self.workloads)
+        for position, name in enumerate(applications):
             if is_file_name(name):
                 application = own_application(name)
-                names.append(application.name)
+                applications[position] = application.name
                 own[application.name] = application.to_toml()
-            else:
-                names.append(name)
-        object.__setattr__(self, "applications", tuple(names))
-        object.__setattr__(self, "workloads", tuple((name, own[name]) for name in names if name in own))
+        own = {name: own[name] for name in applications if name in own}
+        object.__setattr__(self, "applications", tuple(applications))
+        object.__setattr__(self, "workloads", tuple(own.items()))
         known: dict[str, Sequence[str]] = {
             "sections": SECTIONS,
             "methods": tuple(METHODS),
