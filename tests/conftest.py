@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from prime_fast.cli import main
+
+# How long hypothesis looks, unless a test says so itself: `fast`, or `thorough` by HYPOTHESIS_PROFILE.
+settings.register_profile("fast", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=20_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 @pytest.fixture

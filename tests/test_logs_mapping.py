@@ -344,7 +344,7 @@ def as_toml(value: object) -> str:
     return str(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=max(300, settings().max_examples))
 @given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=4) | st.text(max_size=200))
 def test_any_mapping_is_one_or_one_error(
     tmp_path_factory: pytest.TempPathFactory, entries: dict[str, object] | str

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("onnx", reason="the extra prime-fast[onnx] is not installed")
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx_graphs import Graph, attention, mobilenet_v2
 
@@ -113,7 +113,6 @@ def networks(draw: st.DrawFn) -> tuple[Graph, str, int, int]:
     return graph, x, macs, weights
 
 
-@settings(deadline=None)
 @given(networks())
 def test_random_graphs_have_the_counts_of_their_making(network: tuple[Graph, str, int, int]) -> None:
     graph, output, macs, weights = network
@@ -139,7 +138,6 @@ EDITS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(st.sampled_from(range(len(SAMPLES))), EDITS)
 def test_damaged_files_are_told(sample: int, edits: list[tuple[float, str, bytes]]) -> None:
     content = bytearray(SAMPLES[sample])

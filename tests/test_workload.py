@@ -282,7 +282,7 @@ def toml_value(value: Any) -> str:
     return json.dumps(value)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=max(200, settings().max_examples))
 @given(
     entries=st.lists(layers(), max_size=4),
     shape=st.lists(SIZE, min_size=2, max_size=4),
@@ -307,7 +307,7 @@ def test_any_file_is_an_application_or_a_clear_error(
     assert np.isfinite(scores.latency_us[scores.feasible]).all()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=max(200, settings().max_examples))
 @given(st.binary(max_size=60), st.integers(0, len(SMALL)), st.integers(0, 30))
 def test_damaged_text_is_told(noise: bytes, start: int, length: int) -> None:
     text = SMALL[:start] + noise.decode("utf-8", "replace") + SMALL[start + length :]
