@@ -8,16 +8,18 @@ import json
 import os
 import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_logs import SPACE, good_rows, with_row
 
 from prime_fast import ConfigurationError, DataError
 from prime_fast.logs import files_of, formats, read_log, read_table, write_table
+from prime_fast.pipeline import read_logs
 
 
 def packed(frame: pl.DataFrame, name: str) -> bytes:
@@ -76,6 +78,28 @@ def test_batches_of_rows_are_one_log(tmp_path: Path, name: str, monkeypatch: pyt
     assert [entry.rows for entry in log.dropped] == [("50",), ("65",)]
 
 
+@pytest.mark.parametrize("compression", ["uncompressed", "lz4", "zstd"])
+def test_a_stream_is_read_in_parts(tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So many rows that Polars writes several batches.
+    rows = pl.int_range(1_000_000, eager=True)
+    flow = pl.Series(["", "os", "ws"], dtype=pl.Enum(["", "os", "ws"])).gather(rows % 3)
+    frame = pl.DataFrame({"size": rows, "flow": flow})
+    path = tmp_path / "log"
+    frame.write_ipc_stream(path, compression=compression)  # type: ignore[call-overload]
+    lengths = []
+    whole = pl.read_ipc_stream
+
+    def seen(part: bytes) -> pl.DataFrame:
+        lengths.append(len(part))
+        return whole(part)
+
+    monkeypatch.setattr(pl, "read_ipc_stream", seen)
+    parts = list(formats.TableFile.open(path).batches())
+    assert max(part.height for part in parts) <= formats.BATCH
+    assert pl.concat(parts).equals(frame)
+    assert max(lengths) < 0.7 * path.stat().st_size
+
+
 def test_a_column_with_a_text_in_a_later_batch_is_no_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +150,38 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     log = read_log(pipe, SPACE)
     writer.join()
     assert log.sha256 == read_log(write(good_rows(), tmp_path), SPACE).sha256
+
+
+def test_a_pipe_serves_several_applications(tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
+    """What can be read only once: the rows are divided after."""
+    frame = pl.concat([good_rows().with_columns(application=pl.lit(name)) for name in ("A", "B")])
+    write_table(frame, tmp_path / "log.parquet")
+    (tmp_path / "space.toml").write_text(SPACE.to_toml())
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def filled() -> threading.Thread:
+        writer = threading.Thread(target=lambda: pipe.write_bytes(frame.write_csv().encode()), daemon=True)
+        writer.start()
+        return writer
+
+    for names in (["A", "B"], ["B"]):
+        writer = filled()
+        logs = read_logs(names, pipe, SPACE, "latency_us", None, None)
+        writer.join()
+        expected = [read_log(tmp_path / "log.parquet", SPACE, application=name) for name in names]
+        assert [log.sha256 for log in logs] == [log.sha256 for log in expected]
+        assert all(
+            log.frame["application"].unique().to_list() == [name]
+            for log, name in zip(logs, names, strict=True)
+        )
+    writer = filled()
+    code, out, err = run(
+        "logs", "convert", "pipe", "--space", "space.toml", "--app", "b", "--out", "b.parquet"
+    )
+    writer.join()
+    assert (code, err) == (0, "")
+    assert "b.parquet: 16 designs, 12 feasible" in out
 
 
 def test_json_lines_may_differ_in_their_keys_and_types(tmp_path: Path) -> None:
@@ -210,7 +266,6 @@ def test_truncated_arrow_is_one_error(tmp_path: Path) -> None:
                 read_log(path, SPACE)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     name=st.sampled_from(["log.csv", "log.jsonl", "log.jsonl.gz"]),
     damage=st.lists(st.tuples(st.integers(0, 2_000), st.binary(max_size=3)), min_size=1, max_size=4),

@@ -151,6 +151,51 @@ def test_the_bundled_logs_give_back_primes_space(tmp_path: Path) -> None:
     assert not log.dropped
 
 
+# --- several files ------------------------------------------------------------------------------------------
+
+
+def test_files_of_any_format_are_one_log(run: Run, tmp_path: Path) -> None:
+    tables = [
+        pl.DataFrame({"size": [4, 8], "volts": [0.5, 0.7], "flow": ["ws", "os"], "latency_us": [1.0, 2.0]}),
+        pl.DataFrame({"size": [16, 8], "volts": [0.5, 0.9], "flow": ["ws", "rs"], "latency_us": [3.0, None]}),
+    ]
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    tables[0].write_csv(runs / "a.csv")
+    # 0.7 and 0.9 are no other values in single precision.
+    single = tables[1].with_columns(pl.col("volts").cast(pl.Float32), pl.col("flow").cast(pl.Categorical))
+    single.write_parquet(runs / "b.parquet")
+    (runs / "notes.txt").write_text("nothing to learn from")
+    expected = kinds_of(infer_space(pl.concat(tables)))
+    assert expected["volts"] == ("ordinal", [0.5, 0.7, 0.9])
+    for names in (["runs"], ["runs/*.*s[vq]*", "runs/b.parquet"], ["runs/b.parquet", "runs/a.csv"]):
+        code, out, err = run("space", "infer", *names, "--out", "space.toml", "--overwrite")
+        assert (code, err) == (0, ""), names
+        assert "3 parameters, 27 designs" in out
+        text = Path("space.toml").read_text()
+        assert " and 1 more, 4 rows" in text
+        assert 'name = "a"' in text or names[0] == "runs/b.parquet"
+        assert read_log(runs, pf.DesignSpace.load("space.toml"), least_feasible=0).dropped == ()
+        assert kinds_of(infer_space([Path(name) for name in names])) == expected
+
+
+def test_files_that_are_no_one_log(run: Run, tmp_path: Path) -> None:
+    write_table(pl.DataFrame({"size": [1, 2]}), tmp_path / "a.parquet")
+    pl.DataFrame({"size": [[1], [2]]}).write_parquet(tmp_path / "b.parquet")
+    (tmp_path / "empty").mkdir()
+    for names, code, told in (
+        (["a.parquet", "b.parquet"], 3, "a.parquet and 1 more: their columns can't be joined: "),
+        (["*.csv"], 2, "*.csv: no file has a name like this"),
+        (["a.parquet", "c.parquet"], 2, "c.parquet: no such file"),
+        (["empty"], 3, "empty is a directory without logs"),
+    ):
+        found, out, err = run("space", "infer", *names, "--out", "space.toml")
+        assert (found, out) == (code, ""), err
+        assert told in err
+        assert err.count("\n") == 1
+        assert not (tmp_path / "space.toml").exists()
+
+
 # --- whatever the log, its space contains it ----------------------------------------------------------------
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
@@ -165,7 +210,7 @@ COLUMNS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=max(200, settings().max_examples))
 @given(columns=st.dictionaries(TEXTS, COLUMNS, min_size=1, max_size=5))
 def test_the_space_contains_the_log(columns: dict[str, list[Any]]) -> None:
     table = pl.DataFrame(columns, strict=False)
@@ -184,7 +229,7 @@ def test_the_space_contains_the_log(columns: dict[str, list[Any]]) -> None:
         assert space.column_ranks(position, entries).null_count() == 0, (column, space.values[position])
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=max(200, settings().max_examples))
 @given(text=st.one_of(st.text(), st.text(st.sampled_from("ab,\n\"'1.e\t"))))
 def test_no_text_ends_in_a_traceback(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.csv"

@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
-from prime_fast.logs import Log, LogMapping, bundled_log, read_log
+from prime_fast.logs import Log, LogMapping, bundled_log
 from prime_fast.logs.log import did_you_mean
-from prime_fast.logs.reading import DEFAULT_OBJECTIVE, mapping_of
+from prime_fast.logs.reading import DEFAULT_OBJECTIVE, mapping_of, read_rows
 from prime_fast.methods import method_named
 from prime_fast.offline import (
     SEARCH_BATCH,
@@ -501,21 +501,13 @@ def read_logs(
             raise ConfigurationError("the bundled logs are of PRIME's space; name logs of your own")
         return [bundled_log(name, objective=objective) for name in names]
 
-    def read(application: str | None) -> Log:
-        return read_log(
-            logs,
-            space,
-            objective,
-            mapping=mapping,
-            columns=columns,
-            feasible_values=feasible_values,
-            application=application,
-        )
-
+    rows = read_rows(
+        logs, space, objective, mapping=mapping, columns=columns, feasible_values=feasible_values
+    )
     if len(names) > 1:
-        return [read(name) for name in names]
-    log = read(None)
-    return [read(names[0]) if _others(log, names) else log]
+        return [rows.log(name) for name in names]
+    log = rows.log()
+    return [rows.log(names[0]) if _others(log, names) else log]
 
 
 def _others(log: Log, names: list[str]) -> list[str]:

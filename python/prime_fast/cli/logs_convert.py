@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -175,14 +175,14 @@ def _table(
     """Return the good rows of tables, with the application as their column, and what to minimise."""
     import polars as pl
 
-    from prime_fast.logs import read_log
+    from prime_fast.logs.reading import read_rows
     from prime_fast.space import space_named
 
-    options: dict[str, Any] = {"mapping": mapping, "columns": columns, "least_feasible": 0}
-    log = read_log(list(paths), space_named(space), objective, **options)
+    rows = read_rows(list(paths), space_named(space), objective, mapping=mapping, columns=columns)
+    log = rows.log(least_feasible=0)
     frame = log.frame
     if application is not None and "application" in frame.columns:
-        log = read_log(list(paths), space_named(space), objective, application=application, **options)
+        log = rows.log(application, least_feasible=0)
         frame = log.frame
     elif application is not None:
         frame = frame.with_columns(pl.lit(application).alias("application"))

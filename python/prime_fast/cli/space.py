@@ -16,7 +16,7 @@ def command() -> None:
 
 
 @command.command("infer")
-@click.argument("log", type=click.Path(path_type=Path), metavar="LOG")
+@click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="LOG...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write (TOML).")
 @click.option(
     "--parameter", "parameters", multiple=True, metavar="COLUMN", help="A column that is a parameter."
@@ -31,11 +31,11 @@ def command() -> None:
     type=Assignment(number=False),
     help="Kind of a parameter's COLUMN: ordinal, categorical or boolean.",
 )
-@click.option("--name", default="", help="Name of the space; the log's name by default.")
+@click.option("--name", default="", help="Name of the space; the first log's name by default.")
 @click.option("--title", default="", help="One line on what the space is.")
 @click.option("--overwrite", is_flag=True, help="Replace the file to write, where there is one.")
 def infer(
-    log: Path,
+    logs: tuple[Path, ...],
     out: Path,
     parameters: tuple[str, ...],
     not_parameters: tuple[str, ...],
@@ -48,10 +48,11 @@ def infer(
     """Propose a design space from the designs of LOG: parameters, their kind and their values.
 
     Which columns are parameters is guessed, and said why; name those it got wrong. Units are left to fill
-    in, and constraints to add.
+    in, and constraints to add. LOG is a file, a directory, or a pattern in quotes.
 
     \b
     prime-fast space infer logs.csv --out space.toml
+    prime-fast space infer "runs/*.csv.gz" --out space.toml --name mine
     prime-fast space infer logs.csv --out space.toml --not-parameter clock --kind cache=boolean
     """  # noqa: D301 (click reads \b)
     from rich.console import Console
@@ -65,7 +66,7 @@ def infer(
     if out.exists() and not overwrite:
         raise ConfigurationError(f"{out} exists; name another file, or replace it with --overwrite")
     found = infer_space(
-        log, parameters=parameters, not_parameters=not_parameters, kinds=dict(kinds), name=name, title=title
+        logs, parameters=parameters, not_parameters=not_parameters, kinds=dict(kinds), name=name, title=title
     )
     with atomic_file(out) as file:
         file.write(found.toml.encode())

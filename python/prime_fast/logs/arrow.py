@@ -1,4 +1,4 @@
-"""Lengths in Arrow IPC files, checked before Polars reserves memory by them.
+"""Arrow IPC files: lengths, checked before Polars reserves memory by them, and streams in parts.
 
 A compressed buffer starts with the length that it unpacks to; where that is damaged, Polars asks for as much
 memory and the process ends. Layout: https://arrow.apache.org/docs/format/Columnar.html and the FlatBuffers
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,34 @@ def check_arrow(file: io.BufferedIOBase, *, stream: bool) -> None:
             _check_message(file, offset, size)
     except (struct.error, IndexError, OverflowError):
         raise ValueError("its metadata is damaged or cut short") from None
+
+
+def stream_parts(file: io.BufferedIOBase, rows: int) -> Iterator[bytes]:
+    """Yield streams of at least `rows` rows, the last one maybe of fewer, that together are a checked one.
+
+    Each has the schema, the dictionaries read so far, and the next batches. What one batch holds is not
+    divided.
+    """
+    size = file.seek(0, io.SEEK_END)
+    starts = [*_stream(file, size), size]
+    head, batches, held = b"", b"", 0
+    for offset, end in pairwise(starts):
+        start, length = _header(file, offset, size)
+        if length == 0:
+            break
+        message = FlatBuffer(_read(file, start, length, size))
+        file.seek(offset)
+        content = file.read(end - offset)
+        batch = message.table(message.root, 2)
+        if message.field("<B", message.root, 1, 0) != _BATCH or batch is None:
+            head += content
+            continue
+        batches, held = batches + content, held + message.field("<q", batch, 0, 0)
+        if held >= rows:
+            yield head + batches
+            batches, held = b"", 0
+    if batches or not held:
+        yield head + batches
 
 
 def _read(file: io.BufferedIOBase, offset: int, length: int, size: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from prime_fast.errors import ConfigurationError, DataError
-from prime_fast.logs.arrow import check_arrow
+from prime_fast.logs.arrow import check_arrow, stream_parts
 from prime_fast.logs.log import Source
 
 if TYPE_CHECKING:
@@ -167,6 +167,8 @@ class TableFile:
     def batches(self) -> Iterator[pl.DataFrame]:
         """Read the rows, some at a time; the columns of text formats are text.
 
+        An Arrow stream is divided where its writer did, so that what must fit in memory are its batches.
+
         Yields
         ------
         polars.DataFrame
@@ -180,11 +182,11 @@ class TableFile:
         rows = 0
         try:
             self._check()
-            if self.format == "Arrow stream":
-                whole = pl.read_ipc_stream(self._source())
-                parts: Iterator[pl.DataFrame] = whole.iter_slices(BATCH)
-            else:
-                parts = self._scan().collect_batches(chunk_size=BATCH, engine="streaming")
+            parts = (
+                self._stream()
+                if self.format == "Arrow stream"
+                else self._scan().collect_batches(chunk_size=BATCH, engine="streaming")
+            )
             for part in parts:
                 rows += part.height
                 if part.height:
@@ -201,6 +203,12 @@ class TableFile:
 
     def _source(self) -> Path | io.BytesIO:
         return self.path if self.content is None else io.BytesIO(self.content)
+
+    def _stream(self) -> Iterator[pl.DataFrame]:
+        """Yield an Arrow stream's batches; Polars scans none, but reads a shorter one as it does any."""
+        with self._open() as file:
+            for part in stream_parts(file, BATCH):
+                yield from pl.read_ipc_stream(part).iter_slices(BATCH)
 
     def _scan(self) -> pl.LazyFrame:
         source = self._source()

@@ -17,6 +17,7 @@ and their figures, not the files.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,22 @@ def read_log(
     DataError
         If a file can't be read, lacks a column, or has too few rows that are good.
     """
+    rows = read_rows(
+        paths, space, objective, mapping=mapping, columns=columns, feasible_values=feasible_values
+    )
+    return rows.log(application, least_feasible)
+
+
+def read_rows(
+    paths: str | Path | Sequence[str | Path],
+    space: DesignSpace,
+    objective: str | None = None,
+    *,
+    mapping: LogMapping | str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    feasible_values: Mapping[str, Sequence[str]] | None = None,
+) -> ReadRows:
+    """Read files once, for the logs of several applications; parameters and errors as of `read_log`."""
     mapping = mapping_of(mapping)
     objective = objective or mapping.objective or DEFAULT_OBJECTIVE
     if objective in space.names:
@@ -129,60 +146,93 @@ def read_log(
     good, bad, sources = _read(
         files_of(paths), space, objective, columns or {}, feasible_values or {}, mapping
     )
-    name = ", ".join(source.path for source in sources[:SHOWN]) + (", ..." if len(sources) > SHOWN else "")
-    warnings = []
-    if application is not None:
-        good, bad = _only(good, bad, application, name)
-    elif (
-        "application" in good.columns
-        and (several := good["application"].unique().drop_nulls().sort()).len() > 1
-    ):
-        warnings.append(
-            f"the log mixes the applications {', '.join(several)}: name one to take only its rows"
-        )
-    rows = merge_repeats(good, space, objective)
-    bad = pl.concat([bad, rows.filter(pl.col(DROP).is_not_null())], how="diagonal_relaxed")
-    rows = rows.filter(pl.col(DROP).is_null())
-    dropped = _account(bad, sources)
-    if mapping.absent:
-        absent = absent_designs(pl.concat([rows, bad], how="diagonal_relaxed"), space, mapping.origin)
-        if absent.height:
-            rows = pl.concat([rows, absent], how="diagonal_relaxed")
-    if not rows.height:
-        raise DataError(f"{name}: every row was dropped; " + "; ".join(map(str, dropped)))
+    return ReadRows(space, objective, mapping, good, bad, sources)
 
-    ranks = ranks_of(rows, space)
-    warnings += map(str, dropped)
-    if any("is NaN" in entry.reason for entry in dropped):
-        warnings.append(
-            "if NaN marks infeasible designs, leave it out, add a column `feasible`"
-            " or map `sentinels = [nan]`"
+
+@dataclass(frozen=True)
+class ReadRows:
+    """Rows of files, each checked by itself, of which logs are made.
+
+    Attributes
+    ----------
+    space : DesignSpace
+    objective : str
+    mapping : LogMapping
+    good, bad : polars.DataFrame
+        Rows that can be used, and others with the reason.
+    sources : list of Source
+    """
+
+    space: DesignSpace
+    objective: str
+    mapping: LogMapping
+    good: pl.DataFrame
+    bad: pl.DataFrame
+    sources: list[Source]
+
+    def log(self, application: str | None = None, least_feasible: int = LEAST_FEASIBLE) -> Log:
+        """Return the log of one application, or of all rows; parameters and errors as of `read_log`."""
+        space, objective, good, bad, sources = self.space, self.objective, self.good, self.bad, self.sources
+        name = ", ".join(source.path for source in sources[:SHOWN]) + (
+            ", ..." if len(sources) > SHOWN else ""
         )
-    frame = space.frame(ranks).hstack(rows.select(pl.exclude(r"^#.*$")))
-    for metric in reversed(space.metric_names):
-        computed = pl.Series(metric, space.metric(metric, ranks))
-        if metric not in frame.columns:
-            frame = frame.insert_column(len(space.names) + 1, computed)
-            continue
-        off = ((frame[metric] / computed - 1).abs() > 0.01).sum()
-        if off:
+        warnings = []
+        if application is not None:
+            good, bad = _only(good, bad, application, name)
+        elif (
+            "application" in good.columns
+            and (several := good["application"].unique().drop_nulls().sort()).len() > 1
+        ):
             warnings.append(
-                f"{metric} differs by over 1% from the design space's own figure in {off:,} of"
-                f" {len(frame):,} designs; limits on proposals go by the design space"
+                f"the log mixes the applications {', '.join(several)}: name one to take only its rows"
             )
-        frame = frame.with_columns(pl.col(metric).fill_null(computed))
+        rows = merge_repeats(good, space, objective)
+        bad = pl.concat([bad, rows.filter(pl.col(DROP).is_not_null())], how="diagonal_relaxed")
+        rows = rows.filter(pl.col(DROP).is_null())
+        dropped = _account(bad, sources)
+        if self.mapping.absent:
+            absent = absent_designs(
+                pl.concat([rows, bad], how="diagonal_relaxed"), space, self.mapping.origin
+            )
+            if absent.height:
+                rows = pl.concat([rows, absent], how="diagonal_relaxed")
+        if not rows.height:
+            raise DataError(f"{name}: every row was dropped; " + "; ".join(map(str, dropped)))
 
-    feasible = int(frame["feasible"].sum())
-    if feasible < least_feasible:
-        found = "no feasible design" if not feasible else f"only {feasible} feasible"
-        hint = "; " + "; ".join(map(str, dropped)) if dropped else ""
-        raise DataError(
-            f"{name} has {found} among {frame.height:,} usable designs;"
-            f" at least {least_feasible} are needed to learn from{hint}"
-        )
-    if feasible == frame.height:
-        warnings.append("the log has no infeasible design: nothing can be learned about what makes one fail")
-    return Log(space, objective, frame, ranks, dropped, tuple(warnings), tuple(sources))
+        ranks = ranks_of(rows, space)
+        warnings += map(str, dropped)
+        if any("is NaN" in entry.reason for entry in dropped):
+            warnings.append(
+                "if NaN marks infeasible designs, leave it out, add a column `feasible`"
+                " or map `sentinels = [nan]`"
+            )
+        frame = space.frame(ranks).hstack(rows.select(pl.exclude(r"^#.*$")))
+        for metric in reversed(space.metric_names):
+            computed = pl.Series(metric, space.metric(metric, ranks))
+            if metric not in frame.columns:
+                frame = frame.insert_column(len(space.names) + 1, computed)
+                continue
+            off = ((frame[metric] / computed - 1).abs() > 0.01).sum()
+            if off:
+                warnings.append(
+                    f"{metric} differs by over 1% from the design space's own figure in {off:,} of"
+                    f" {len(frame):,} designs; limits on proposals go by the design space"
+                )
+            frame = frame.with_columns(pl.col(metric).fill_null(computed))
+
+        feasible = int(frame["feasible"].sum())
+        if feasible < least_feasible:
+            found = "no feasible design" if not feasible else f"only {feasible} feasible"
+            hint = "; " + "; ".join(map(str, dropped)) if dropped else ""
+            raise DataError(
+                f"{name} has {found} among {frame.height:,} usable designs;"
+                f" at least {least_feasible} are needed to learn from{hint}"
+            )
+        if feasible == frame.height:
+            warnings.append(
+                "the log has no infeasible design: nothing can be learned about what makes one fail"
+            )
+        return Log(space, objective, frame, ranks, dropped, tuple(warnings), tuple(sources))
 
 
 def mapping_of(mapping: LogMapping | str | Path | None) -> LogMapping:

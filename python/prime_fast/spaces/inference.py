@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.logs.formats import files_of
 from prime_fast.logs.log import did_you_mean
 from prime_fast.logs.reading import read_table
 from prime_fast.space import DesignSpace
@@ -196,7 +197,7 @@ class _Found:
 
 
 def infer_space(
-    log: str | Path | pl.DataFrame,
+    log: str | Path | Sequence[str | Path] | pl.DataFrame,
     *,
     parameters: Sequence[str] = (),
     not_parameters: Sequence[str] = (),
@@ -208,15 +209,16 @@ def infer_space(
 
     Parameters
     ----------
-    log : str, Path or polars.DataFrame
-        A file that `logs.read_table` reads, or its table.
+    log : str, Path, sequence of them, or polars.DataFrame
+        Files, directories and patterns as for `logs.read_log`, whose rows are put one after the other; or a
+        table.
     parameters, not_parameters : sequence of str
         Columns that are, or aren't, parameters, whatever they look like.
     kinds : mapping of str to {"ordinal", "categorical", "boolean"}, optional
         By column, where it isn't what it looks like: ``ordinal`` for texts in the order of the alphabet,
         ``boolean`` for 0 and 1.
     name, title : str
-        Of the space; the file's name by default.
+        Of the space; the first file's name by default.
 
     Returns
     -------
@@ -227,14 +229,14 @@ def infer_space(
     ConfigurationError
         If a column is named that isn't there, twice, or with a kind that its values don't fit.
     DataError
-        If the log can't be read, no column is taken for a parameter, or there are more parameters, values or
-        designs than a space may have.
+        If the log can't be read, its files' columns can't be joined, no column is taken for a parameter, or
+        there are more parameters, values or designs than a space may have.
     """
     if isinstance(log, pl.DataFrame):
         table, origin = log, "the log"
     else:
-        table, origin = read_table(log)[0], str(log)
-        name = name or _stem(Path(log))
+        table, origin, first = _joined(files_of(log))
+        name = name or first.name.split(".")[0]
     kinds = dict(kinds or {})
     _check_names(table, origin, parameters, not_parameters, kinds)
     found = [_column(table[column], kinds.get(column)) for column in table.columns]
@@ -265,8 +267,23 @@ def infer_space(
     return InferredSpace(space, columns, table.height)
 
 
-def _stem(path: Path) -> str:
-    return path.name.split(".")[0]
+def _joined(files: Sequence[Path]) -> tuple[pl.DataFrame, str, Path]:
+    """Return the rows of files, what messages call them, and the first of them."""
+    tables = [read_table(file)[0] for file in files]
+    origin = str(files[0]) + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+    if len(files) == 1:
+        return tables[0], origin, files[0]
+    # What one file has as texts, another may have as numbers; categories may differ.
+    texts = pl.col(pl.Float32, pl.Categorical, pl.Enum).cast(pl.String)
+    try:
+        return (
+            pl.concat([table.with_columns(texts) for table in tables], how="diagonal_relaxed"),
+            origin,
+            files[0],
+        )
+    except pl.exceptions.PolarsError as error:
+        cause = str(error).strip().splitlines()[0]
+        raise DataError(f"{origin}: their columns can't be joined: {cause}") from None
 
 
 def _check_names(
