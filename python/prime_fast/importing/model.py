@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prime_fast.errors import ConfigurationError, DataError, PrimeFastError
-from prime_fast.importing.conversion import Converter, Unmapped, given, seen, standard
+from prime_fast.importing.building import Unmapped, given, seen
+from prime_fast.importing.conversion import Converter
 from prime_fast.importing.inference import STANDARD, Inference, Value, node_name
+from prime_fast.importing.operators import standard
 from prime_fast.importing.reading import bound_inputs, read_model
 from prime_fast.workload import Application
 

@@ -4,12 +4,49 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prime_fast.errors import DataError
+from prime_fast.importing.building import Builder, given
+from prime_fast.importing.inference import Value, attributes, node_name
 from prime_fast.importing.network import STATE
 
 if TYPE_CHECKING:
+    import onnx
+
     from prime_fast.importing.network import Network
 
 GATES = {"LSTM": ("in", "out", "forget", "update"), "GRU": ("update", "reset", "hidden"), "RNN": ("hidden",)}
+
+
+class Recurrent(Builder):
+    """Makes the layers of LSTM, GRU and plain cells."""
+
+    def _lstm(self, node: onnx.NodeProto, inputs: list[Value], outputs: list[Value]) -> list[Value]:
+        value, weight, state = inputs[:3]
+        hidden = int(attributes(node).get("hidden_size") or state.shape[-1])
+        if not (weight.constant and state.constant):
+            return self._leave(node, inputs, outputs)
+        if len(value.shape) != 3 or len(state.shape) != 3 or state.shape[-1] != hidden:
+            raise DataError(
+                f"node `{node_name(node)}` ({node.op_type}): {hidden} hidden units don't fit weights of "
+                f"{list(state.shape)} and an input of {list(value.shape)}"
+            )
+        steps, batch = value.shape[:2] if not attributes(node).get("layout") else value.shape[1::-1]
+        if batch > 1:
+            self.notes[f"`{node_name(node)}` runs {batch} sequences one after the other"] = None
+        for each in (weight, state):
+            self._weight(each, node_name(node))
+        parts = cells(
+            self.network,
+            node_name(node),
+            node.op_type,
+            value.parts,
+            (steps * batch, value.shape[2], hidden),
+            directions=state.shape[0],
+            reset_after=bool(attributes(node).get("linear_before_reset", 0)),
+        )
+        return [given(each, parts, len(each.known_shape or (1, 1, 1)) - 1) for each in outputs]
+
+    _gru = _rnn = _lstm
 
 
 def cells(
