@@ -13,7 +13,7 @@ from prime_fast.cli import main
 
 # How long hypothesis looks, unless a test says so itself: `fast`, or `thorough` by HYPOTHESIS_PROFILE.
 settings.register_profile("fast", deadline=None)
-settings.register_profile("thorough", deadline=None, max_examples=20_000)
+settings.register_profile("thorough", deadline=None, derandomize=False, max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
