@@ -23,7 +23,7 @@ APP = click.option(
     "applications",
     multiple=True,
     metavar="NAME",
-    help="Application; repeat for several. The nine of the PRIME paper by default.",
+    help="Application; repeat for several. By default the nine of the PRIME paper, if not said otherwise.",
 )
 OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Write the rows too: .csv, .parquet or .json."
@@ -33,7 +33,16 @@ THREADS = click.option("--threads", type=int, help="Threads of the simulator; al
 
 @click.group("benchmark")
 def command() -> None:
-    """Compare the simulator with what is published."""
+    """Compare methods, and the simulator with what is published.
+
+    \b
+    methods                       paper, tables, refine
+    the simulator beside others   calibration, silicon, nvdla
+    PRIME's published designs     edge-tpu, trade
+    the simulator's own engines   optimum
+
+    Each has an example: `prime-fast benchmark paper --help`.
+    """  # noqa: D301 (click reads \b)
 
 
 command.add_command(paper)
@@ -132,7 +141,10 @@ def edge_tpu(
 
     V1 streams its weights in each inference, as the published figures imply; "cached" is V1 that keeps
     them.
-    """
+
+    \b
+    prime-fast benchmark edge-tpu --app MobileNetV2 --app "t-RNN Enc"
+    """  # noqa: D301 (click reads \b)
     from prime_fast.benchmark import compare_edge_tpu
 
     _show(
@@ -151,7 +163,11 @@ def edge_tpu(
 @APP
 @OUT
 def trade(applications: tuple[str, ...], out: Path | None) -> None:
-    """Compare the two published designs for nine applications."""
+    """Compare the two published designs for nine applications.
+
+    \b
+    prime-fast benchmark trade --out trade.csv
+    """  # noqa: D301 (click reads \b)
     from prime_fast.benchmark import compare_trade
 
     _show(lambda progress: compare_trade(applications, progress=progress), out)
@@ -165,7 +181,11 @@ def trade(applications: tuple[str, ...], out: Path | None) -> None:
 )
 @OUT
 def silicon(measured: Path | None, out: Path | None) -> None:
-    """Simulate the Coral Edge TPU; compare with measured latencies."""
+    """Simulate the Coral Edge TPU; compare with measured latencies.
+
+    \b
+    prime-fast benchmark silicon --measured coral.csv
+    """  # noqa: D301 (click reads \b)
     from prime_fast.benchmark import compare_silicon
 
     _show(lambda progress: compare_silicon(measured, progress=progress), out)
@@ -181,7 +201,11 @@ def silicon(measured: Path | None, out: Path | None) -> None:
 )
 @OUT
 def nvdla(configurations: Path, out: Path | None) -> None:
-    """Compare area, power and frames a second with NVDLA's."""
+    """Compare area, power and frames a second with NVDLA's.
+
+    \b
+    prime-fast benchmark nvdla --configurations nvdla.csv
+    """  # noqa: D301 (click reads \b)
     from prime_fast.benchmark import compare_nvdla
 
     _show(lambda _progress: compare_nvdla(configurations), out)
@@ -196,7 +220,10 @@ def optimum(applications: tuple[str, ...], area_mm2: float, threads: int | None,
     """Compare the proven optimum with a sweep of the whole space.
 
     Of all bundled applications by default.
-    """
+
+    \b
+    prime-fast benchmark optimum --app U-Net --area 29
+    """  # noqa: D301 (click reads \b)
     from prime_fast.benchmark import compare_optimum
 
     _show(

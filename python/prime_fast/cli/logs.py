@@ -13,7 +13,13 @@ from prime_fast.cli.options import Assignment, grouped, space_option
 
 @click.group("logs")
 def command() -> None:
-    """Make logs of designs, and look into them."""
+    """Look into logs of designs, convert or make them.
+
+    \b
+    prime-fast logs inspect "runs/*.csv.gz" --space mine.toml --mapping mapping.toml
+    prime-fast logs convert prime/ --out logs.parquet
+    prime-fast logs generate --app MobileNetV2 --out logs.parquet
+    """  # noqa: D301 (click reads \b)
 
 
 command.add_command(logs_convert.command)
@@ -38,6 +44,7 @@ def generate(application: str, designs: int, seed: int, space: str | None, out: 
 
     \b
     prime-fast logs generate --app MobileNetV2 --designs 200000 --out logs.parquet
+    prime-fast logs generate --app mine.toml --seed 1 --out mine.csv
     """  # noqa: D301 (click reads \b)
     from prime_fast import Simulator
     from prime_fast.logs import generate as draw

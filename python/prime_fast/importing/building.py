@@ -1,4 +1,4 @@
-"""What makers of layers share: tensors as parts and shapes, a network under construction, what is left out."""
+"""What makers of layers share: tensors as parts and shapes, a network under construction, what is left."""
 
 from __future__ import annotations
 
