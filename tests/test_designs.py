@@ -128,7 +128,7 @@ def test_designs_that_do_not_fit_the_space() -> None:
 
 
 def test_names_that_no_design_has(tmp_path: Path) -> None:
-    with pytest.raises(pf.ConfigurationError, match="'edge-tpu-v9', did you mean edge-tpu-v3"):
+    with pytest.raises(pf.ConfigurationError, match=r"'edge-tpu-v9' \(did you mean edge-tpu-v3"):
         pf.reference_design("edge-tpu-v9")
     with pytest.raises(pf.ConfigurationError, match="no such file; expected a design in TOML"):
         pf.reference_design(tmp_path / "none.toml")

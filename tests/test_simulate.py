@@ -268,7 +268,7 @@ def test_an_infeasible_design_is_an_answer(
         (["--design", "edge-tpu-v1,cores"], "--design: 'cores' is not of the form name=value"),
         (["--design", "edge-tpu-v1,cores="], "--design: 'cores=' is not of the form name=value"),
         (["--design", "edge-tpu-v1,cores=4,cores=8"], "--design: `cores` is given twice"),
-        (["--design", "edge-tpu-v9"], "unknown design 'edge-tpu-v9', did you mean edge-tpu-v"),
+        (["--design", "edge-tpu-v9"], "unknown design 'edge-tpu-v9' (did you mean edge-tpu-v"),
         (["--design", "none.toml"], "none.toml: no such file; expected a design in TOML"),
         (
             ["--design", "edge-tpu-v1,core=8"],

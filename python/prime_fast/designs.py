@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prime_fast import _core
-from prime_fast.errors import ConfigurationError
+from prime_fast.errors import ConfigurationError, did_you_mean
 from prime_fast.simulator import Simulator
 from prime_fast.space import DesignSpace, read_text
 
@@ -149,9 +148,8 @@ def reference_design(design: str | Path) -> ReferenceDesign:
         return ReferenceDesign.from_toml(read_text(design, "a design"), str(design))
     designs = _bundled()
     if design.lower() not in designs:
-        close = get_close_matches(design.lower(), designs, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
         raise ConfigurationError(
-            f"unknown design {design!r}{hint}; known: {', '.join(designs)}, or a path that ends in .toml"
+            f"unknown design {design!r}{did_you_mean(design, designs)}; "
+            f"known: {', '.join(designs)}, or a path that ends in .toml"
         )
     return designs[design.lower()]

@@ -1,5 +1,12 @@
 """The exceptions of prime-fast; each class has the exit code that the command line returns for it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class PrimeFastError(Exception):
     """Base of every error that prime-fast raises on purpose; its text is one sentence for the user."""
@@ -23,3 +30,12 @@ class NoFeasibleDesignError(PrimeFastError):
     """Nothing in the design space meets the constraints and limits."""
 
     exit_code = 4
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean X?)"`` for the known name nearest to `name`, or nothing if none is near."""
+    import difflib
+
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f" (did you mean {by_lower[close[0]]}?)" if close else ""

@@ -36,9 +36,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_
 import numpy as np
 import polars as pl
 
-from prime_fast.errors import ConfigurationError, DataError, PrimeFastError
+from prime_fast.errors import ConfigurationError, DataError, PrimeFastError, did_you_mean
 from prime_fast.logs import read_table, write_table
-from prime_fast.logs.log import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

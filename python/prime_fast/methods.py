@@ -21,8 +21,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from prime_fast.errors import ConfigurationError
-from prime_fast.logs.log import did_you_mean
+from prime_fast.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
     from prime_fast.surrogate import TrainingSettings

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import polars as pl
 
-from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
+from prime_fast.errors import ConfigurationError, NoFeasibleDesignError, did_you_mean
 from prime_fast.logs import Log, LogMapping, bundled_log
-from prime_fast.logs.log import did_you_mean
 from prime_fast.logs.reading import DEFAULT_OBJECTIVE, mapping_of, read_rows
 from prime_fast.methods import method_named
 from prime_fast.offline import (

@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prime_fast.errors import ConfigurationError
-from prime_fast.logs.log import did_you_mean
+from prime_fast.errors import ConfigurationError, did_you_mean
 from prime_fast.offline import combined, training_data
 from prime_fast.search import minimize
 from prime_fast.surrogate.updating import Answers, update

@@ -11,8 +11,7 @@ import numpy as np
 import polars as pl
 
 from prime_fast.designs import CACHING, ReferenceDesign, reference_design
-from prime_fast.errors import ConfigurationError, DataError
-from prime_fast.logs.log import did_you_mean
+from prime_fast.errors import ConfigurationError, DataError, did_you_mean
 from prime_fast.simulator import Simulator
 from prime_fast.verification import TEMPLATE, simulators_for
 from prime_fast.workload import application_names, prime_application_names

@@ -22,8 +22,7 @@ from prime_fast.benchmark.printed_table import FAILED, Table
 from prime_fast.benchmark.protocol import LogSettings, training_log
 from prime_fast.benchmark.runner import RunnerDirectory
 from prime_fast.benchmark.statistics import geometric_mean
-from prime_fast.errors import ConfigurationError
-from prime_fast.logs.log import did_you_mean
+from prime_fast.errors import ConfigurationError, did_you_mean
 from prime_fast.workload import Application, prime_application_names
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prime_fast.errors import ConfigurationError, DataError
-from prime_fast.logs.log import did_you_mean
+from prime_fast.errors import ConfigurationError, DataError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from prime_fast.errors import ConfigurationError, DataError
-from prime_fast.logs.log import did_you_mean
+from prime_fast.errors import ConfigurationError, DataError, did_you_mean
 from prime_fast.logs.mapping import MARKS, Column
 
 if TYPE_CHECKING:

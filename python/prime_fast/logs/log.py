@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,21 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from prime_fast.errors import ConfigurationError
+from prime_fast.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from prime_fast.space import DesignSpace, Ranks
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean X?)"`` for the known name nearest to `name`, or nothing if none is near."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-    return f" (did you mean {by_lower[close[0]]}?)" if close else ""
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from prime_fast.errors import ConfigurationError
-from prime_fast.logs.log import did_you_mean
+from prime_fast.errors import ConfigurationError, did_you_mean
 from prime_fast.logs.units import conversion
 from prime_fast.space import read_text
 

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.errors import ConfigurationError, DataError, did_you_mean
 from prime_fast.logs.cleaning import DROP, FILE, FOUND, ROW, canonical
 from prime_fast.logs.columns import check_mapping
 from prime_fast.logs.formats import TableFile, files_of
-from prime_fast.logs.log import Dropped, Log, Source, did_you_mean
+from prime_fast.logs.log import Dropped, Log, Source
 from prime_fast.logs.mapping import LogMapping
 from prime_fast.logs.repeats import absent_designs, merge_repeats, ranks_of
 

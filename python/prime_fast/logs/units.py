@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from prime_fast.errors import ConfigurationError
-from prime_fast.logs.log import did_you_mean
+from prime_fast.errors import ConfigurationError, did_you_mean
 
 # Each unit in the first of its kind.
 UNITS: dict[str, dict[str, Fraction]] = {

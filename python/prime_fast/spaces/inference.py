@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.errors import ConfigurationError, DataError, did_you_mean
 from prime_fast.logs.formats import files_of
-from prime_fast.logs.log import did_you_mean
 from prime_fast.logs.reading import read_table
 from prime_fast.space import DesignSpace
 from prime_fast.spaces.schema import MOST_PARAMETERS, MOST_VALUES
