@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod io;
+pub mod processor;
 pub mod search;
 pub mod simulator;
 pub mod space;

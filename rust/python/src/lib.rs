@@ -7,6 +7,7 @@ mod arrays;
 mod design;
 mod error;
 mod io;
+mod processor;
 mod scorer;
 mod search;
 mod signals;
@@ -25,6 +26,8 @@ mod _core {
     use crate::design::{bundled_designs, bundled_technology};
     #[pymodule_export]
     use crate::io::{is_tfrecord, read_tfrecords};
+    #[pymodule_export]
+    use crate::processor::cpu_features;
     #[pymodule_export]
     use crate::search::{Search, hypervolume};
     #[pymodule_export]
