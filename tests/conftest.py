@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import settings
 
-from prime_fast.cli import main
+from prime_fast.cli import main, progress, schemas
+
+# Results with the figures of a design among their fields, which depend on the space.
+OPEN = ("explain",)
+
+
+def check_result(result: dict[str, Any]) -> str:
+    """Hold what a command printed as JSON to its schema, every field named; return the command."""
+    command = {schemas.json_schema(name)["title"]: name for name in schemas.RESULTS}[result["schema"]]
+    jsonschema.validate(result, schemas.json_schema(command, strict=command not in OPEN))
+    return command
 
 # How long hypothesis looks, unless a test says so itself: `fast`, or `thorough` by HYPOTHESIS_PROFILE.
 settings.register_profile("fast", deadline=None)
@@ -25,11 +39,17 @@ def run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
 
+    # However slow the machine is: no test depends on how long a stage takes.
+    monkeypatch.setattr(progress, "WORTH_SECONDS", math.inf)
+    monkeypatch.setattr(progress, "EVERY_SECONDS", math.inf)
+
     def call(*args: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as exit_:
             main([str(arg) for arg in args])
         out, err = capsys.readouterr()
         assert isinstance(exit_.value.code, int)
+        if "--json" in args and exit_.value.code == 0:
+            check_result(json.loads(out))
         return exit_.value.code, out, err
 
     return call

@@ -1040,6 +1040,9 @@ def test_smoke_run(run: Run, tmp_path: Path) -> None:
     assert runs["optimum_us"][0] <= runs["best_of_16_us"][0]
     code, again, err = run("benchmark", "paper", *options)
     assert (code, again, err) == (0, out, "")
+    told = json.loads(run("benchmark", "paper", *options, "--json")[1])
+    assert told["directory"] == str(tmp_path / "out" / "tables")
+    assert "MobileNetV2" in json.dumps(told["tables"])
 
 
 @pytest.mark.parametrize(

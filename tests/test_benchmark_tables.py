@@ -443,7 +443,7 @@ def test_command_writes_tables_and_takes_up_where_it_stopped(run: Run, folder: P
     removed = min(before)
     content = json.loads(removed.read_text())
     removed.unlink()
-    assert run(*arguments, *chosen, "--seeds", 2, "--table", "toy__RTX_Titan")[0] == 0
+    assert run(*arguments, *chosen, "--seeds", 2, "--table", "toy__RTX_Titan", "--json")[0] == 0
     after = {
         path: (path.stat().st_mtime_ns, zlib.crc32(path.read_bytes())) for path in directory.glob("rows/*")
     }

@@ -148,10 +148,10 @@ def test_learned_constraints_are_printed_and_written(finished: tuple[pf.Optimize
 def test_the_worst_of_several_is_printed_as_a_ratio(finished: tuple[pf.OptimizeResult, Path]) -> None:
     mean = dataclasses.replace(finished[0], applications=["M5", "M6"], out=None)
     out = printed(mean)
-    assert out.startswith("geometric mean of M5 + M6: latency_us, area_mm2 <= 27 ")
+    assert out.startswith("geometric mean of M5 + M6: latency_us, area_mm2 <= 27\n")
     assert "simulated latency_us" in out
     out = printed(dataclasses.replace(mean, combine="worst"))
-    assert out.startswith("worst ratio to reference of M5 + M6: latency_us, area_mm2 <= 27 ")
+    assert out.startswith("worst ratio to reference of M5 + M6: latency_us, area_mm2 <= 27\n")
     assert "predicted ratio" in out
     assert "simulated ratio" in out
     assert "simulated latency_us" not in out

@@ -78,7 +78,7 @@ def test_searches_run_resume_and_print(run: Run, tmp_path: Path) -> None:
     rows = sorted((tmp_path / "out" / "rows").iterdir())
     assert [path.name for path in rows] == ["genetic-SqueezeNet-0.json", "genetic-SqueezeNet-1.json"]
     before = rows[0].stat().st_mtime_ns
-    code, _, _ = run(*arguments, "--seeds", 2, "--queries", 20)
+    code, _, _ = run(*arguments, "--seeds", 2, "--queries", 20, "--json")
     assert code == 0
     assert rows[0].stat().st_mtime_ns == before
     assert pl.read_csv(tmp_path / "out" / "tables" / "runs.csv").height == 2

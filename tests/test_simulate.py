@@ -197,6 +197,7 @@ def test_json_has_the_whole_report(run: Run) -> None:
     code, out, _ = run("--design", "edge-tpu-v1,dram_bandwidth=16,parameter_caching=true", "--json")
     assert code == 0
     told = json.loads(out)
+    assert told.pop("schema") == "prime-fast/simulate/1"
     values = V1 | {"parameter_caching": True}
     report = pf.Simulator("MobileNetV2", PRIME.narrowed(values)).report(values)
     assert told == report.as_dict() | {"outside_space": {"parameter_caching": []}}

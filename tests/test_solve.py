@@ -205,6 +205,7 @@ def test_json_holds_the_whole_result(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("solve", "--app", "t-RNN Enc", "--limit", "area_mm2=29", "--space", space, "--json")
     assert code == 0
     told = json.loads(out)
+    assert told.pop("schema") == "prime-fast/solve/1"
     assert told | {"seconds": 0} == json.loads(json.dumps(found.as_dict())) | {"seconds": 0}
     assert len(told["ties"]) == told["tie_count"] > 1
 

@@ -273,6 +273,8 @@ def test_command_writes_designs_and_histograms(run: Run, few: Path, tmp_path: Pa
         assert_frame_equal(readers[suffix](path), frame, check_dtypes=False, check_exact=True)
     assert result.table()["set"].unique().to_list() in (["best", "front"], ["front", "best"])
     told = json.loads(printed)
+    assert told.pop("schema") == "prime-fast/sweep/1"
+    assert told.pop("files") == [str(path) for path in wanted]
     assert {**told, "seconds": 0} == {**result.as_dict(), "seconds": 0}
 
 

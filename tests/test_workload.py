@@ -54,7 +54,7 @@ def test_list(run: Run) -> None:
     (row,) = [line for line in lines if line.startswith("MobileNetV2 ")]
     assert row.split() == ["MobileNetV2", "convolutional", "64", "300.8M", "3.31", "MiB", "1.44", "MiB"]
     code, out, _ = run("workload", "list", "--json")
-    told = json.loads(out)
+    told = json.loads(out)["applications"]
     assert [each["name"] for each in told] == pf.application_names()
     for each in told:
         assert each["totals"] == pf.Application.bundled(each["name"]).totals

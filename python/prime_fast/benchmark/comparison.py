@@ -62,6 +62,15 @@ class Comparison:
     figures: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return rows, lines and figures as what JSON can hold, but for numbers that are not finite."""
+        return {
+            "rows": self.frame.to_dicts(),
+            "lines": self.lines,
+            "figures": self.figures,
+            "interrupted": self.interrupted,
+        }
+
 
 def rows_until_interrupt(
     items: Sequence[str], row: Callable[[str], dict[str, Any]], stage: str, progress: Progress | None

@@ -47,6 +47,17 @@ class Table:
         """Return what is printed, row by row: a dash where there is no value."""
         return [[cell(row[name], spec) for _, name, spec in self.columns] for row in self.frame.to_dicts()]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as what JSON can hold: `FAILED` for what is infinite."""
+        rows = [
+            {
+                name: FAILED if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in row.items()
+            }
+            for row in self.frame.to_dicts()
+        ]
+        return {"title": self.title, "rows": rows, "notes": self.notes}
+
 
 def cell(value: Any, spec: str) -> str:
     """Return a value as it is printed: a dash where there is none, `FAILED` where it is infinite."""
@@ -88,17 +99,9 @@ def write_tables(out: str | Path, tables: Sequence[Table], runs: pl.DataFrame) -
         raise ConfigurationError(f"{directory}: can't be made: {error.strerror or error}") from None
     texts = {"runs.csv": runs.write_csv()}
     for table in tables:
-        rows = [
-            {
-                name: FAILED if isinstance(value, float) and not math.isfinite(value) else value
-                for name, value in row.items()
-            }
-            for row in table.frame.to_dicts()
-        ]
-        fields = {"title": table.title, "rows": rows, "notes": table.notes}
         texts[f"{table.name}.md"] = markdown(table)
         texts[f"{table.name}.csv"] = table.frame.write_csv()
-        texts[f"{table.name}.json"] = json.dumps(fields, indent=1, allow_nan=False)
+        texts[f"{table.name}.json"] = json.dumps(table.as_dict(), indent=1, allow_nan=False)
     for name, text in texts.items():
         with atomic_file(directory / name) as file:
             file.write(text.encode())

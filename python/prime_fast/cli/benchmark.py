@@ -10,7 +10,8 @@ import click
 from prime_fast.cli.benchmark_paper import paper
 from prime_fast.cli.benchmark_refine import refine
 from prime_fast.cli.benchmark_tables import tables
-from prime_fast.cli.options import progress_bar
+from prime_fast.cli.options import emit, output_options
+from prime_fast.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,15 +53,28 @@ command.add_command(tables)
 
 def _show(compare: Callable[[Progress | None], Comparison], out: Path | None) -> None:
     """Compare, print and write; rows that were there before Ctrl-C are kept."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from prime_fast.benchmark.comparison import cells, check_suffix, write
+    from prime_fast.benchmark.comparison import check_suffix, write
 
     if out is not None:
         check_suffix(out)
-    with progress_bar(quiet=False) as progress:
+    with progress_bar() as progress:
         comparison = compare(progress)
+    if out is not None:
+        write(comparison, out)
+    emit(
+        lambda: {**comparison.as_dict(), "file": None if out is None else str(out)},
+        lambda: _print(comparison, out),
+    )
+    if comparison.interrupted:
+        raise KeyboardInterrupt
+
+
+def _print(comparison: Comparison, out: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from prime_fast.benchmark.comparison import cells
+
     console = Console()
     for view in comparison.views:
         table = Table(title=view.title, title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -73,10 +87,7 @@ def _show(compare: Callable[[Progress | None], Comparison], out: Path | None) ->
     for line in comparison.lines:
         console.print(line, markup=False, highlight=False)
     if out is not None:
-        write(comparison, out)
         click.echo(f"File: {out}")
-    if comparison.interrupted:
-        raise KeyboardInterrupt
 
 
 @command.command("calibration")
@@ -91,6 +102,7 @@ def _show(compare: Callable[[Progress | None], Comparison], out: Path | None) ->
 )
 @THREADS
 @OUT
+@output_options
 def calibration(
     applications: tuple[str, ...],
     designs: int,
@@ -130,6 +142,7 @@ def calibration(
 )
 @THREADS
 @OUT
+@output_options
 def edge_tpu(
     applications: tuple[str, ...],
     area_mm2: float,
@@ -162,6 +175,7 @@ def edge_tpu(
 @command.command("trade")
 @APP
 @OUT
+@output_options
 def trade(applications: tuple[str, ...], out: Path | None) -> None:
     """Compare the two published designs for nine applications.
 
@@ -180,6 +194,7 @@ def trade(applications: tuple[str, ...], out: Path | None) -> None:
     help="Table to compare with (CSV): model, desktop_cpu_plus_usb_edgetpu_ms.",
 )
 @OUT
+@output_options
 def silicon(measured: Path | None, out: Path | None) -> None:
     """Simulate the Coral Edge TPU; compare with measured latencies.
 
@@ -200,6 +215,7 @@ def silicon(measured: Path | None, out: Path | None) -> None:
     "resnet50_int8_fps_1ghz, power_peak_mw_16nm, power_avg_mw_16nm.",
 )
 @OUT
+@output_options
 def nvdla(configurations: Path, out: Path | None) -> None:
     """Compare area, power and frames a second with NVDLA's.
 
@@ -216,6 +232,7 @@ def nvdla(configurations: Path, out: Path | None) -> None:
 @click.option("--area", "area_mm2", default=29.0, show_default=True, metavar="MM2", help="Limit of the area.")
 @THREADS
 @OUT
+@output_options
 def optimum(applications: tuple[str, ...], area_mm2: float, threads: int | None, out: Path | None) -> None:
     """Compare the proven optimum with a sweep of the whole space.
 

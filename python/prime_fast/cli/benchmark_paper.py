@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import progress_bar
+from prime_fast.cli.options import emit, output_options
+from prime_fast.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from prime_fast.benchmark.printed_table import Table
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
 @click.option(
     "--quick", is_flag=True, help="A smoke run: other defaults, of one application, seed and method."
 )
+@output_options
 def paper(
     out: Path,
     workers: int,
@@ -104,8 +106,8 @@ def paper(
     queries that online search needs. Ctrl-C keeps what is finished.
 
     \b
-    prime-fast benchmark paper --out results --seeds 3 --section single --workers 2
-    prime-fast benchmark paper --out mine --app mine.toml --section single --seeds 3
+    prime-fast benchmark paper --out results --seeds 3 --section single
+    prime-fast benchmark paper --out mine --app mine.toml --section single
     """  # noqa: D301 (click reads \b)
     from prime_fast.benchmark.jobs import RunSettings
     from prime_fast.benchmark.paper import Selection, evaluate
@@ -123,7 +125,7 @@ def paper(
     settings = dataclasses.replace(settings, **settings_, log=dataclasses.replace(settings.log, **log))
     selection = dataclasses.replace(selection, **chosen)
     try:
-        with progress_bar(quiet=False) as progress:
+        with progress_bar() as progress:
             evaluation = evaluate(
                 out,
                 selection,
@@ -139,12 +141,18 @@ def paper(
         raise
     tables = all_tables(evaluation)
     directory = write_tables(out, tables, run_frame(evaluation))
-    print_tables(tables)
-    click.echo(f"Tables: {directory}")
+    show_tables(tables, directory)
 
 
-def print_tables(tables: list[Table]) -> None:
-    """Print tables as wide as the terminal."""
+def show_tables(tables: list[Table], directory: Path) -> None:
+    """Print tables and where they are."""
+    emit(
+        lambda: {"directory": str(directory), "tables": [table.as_dict() for table in tables]},
+        lambda: _print(tables, directory),
+    )
+
+
+def _print(tables: list[Table], directory: Path) -> None:
     from rich.console import Console
     from rich.table import Table as Shown
 
@@ -165,3 +173,4 @@ def print_tables(tables: list[Table]) -> None:
         if table.notes:
             console.print(" ".join(table.notes), markup=False, highlight=False)
         console.print()
+    click.echo(f"Tables: {directory}")

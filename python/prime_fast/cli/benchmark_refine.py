@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from prime_fast.cli.benchmark_paper import print_tables
-from prime_fast.cli.options import progress_bar
+from prime_fast.cli.benchmark_paper import show_tables
+from prime_fast.cli.options import output_options
+from prime_fast.cli.progress import progress_bar
 
 
 @click.command("refine")
@@ -41,6 +42,7 @@ from prime_fast.cli.options import progress_bar
 @click.option("--workers", default=1, show_default=True, help="Local processes.")
 @click.option("--threads", type=int, help="Threads of each.")
 @click.option("--ray", metavar="ADDRESS", help="Ray cluster to use instead: HOST:PORT, or auto.")
+@output_options
 def refine(
     out: Path,
     applications: tuple[str, ...],
@@ -62,7 +64,7 @@ def refine(
     from prime_fast.benchmark.refining import METHODS, RefineSettings, compare_refining
 
     settings = RefineSettings(**{name: value for name, value in options.items() if value is not None})
-    with progress_bar(quiet=False) as progress:
+    with progress_bar() as progress:
         tables, runs = compare_refining(
             out,
             applications,
@@ -74,5 +76,4 @@ def refine(
             ray=ray,
             progress=progress,
         )
-    print_tables(tables)
-    click.echo(f"Tables: {write_tables(out, tables, runs)}")
+    show_tables(tables, write_tables(out, tables, runs))

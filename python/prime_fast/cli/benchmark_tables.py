@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from prime_fast.cli.benchmark_paper import print_tables
-from prime_fast.cli.options import progress_bar
+from prime_fast.cli.benchmark_paper import show_tables
+from prime_fast.cli.options import output_options
+from prime_fast.cli.progress import progress_bar
 
 
 @click.command("tables")
@@ -54,6 +55,7 @@ from prime_fast.cli.options import progress_bar
 @click.option("--infeasible", default=5_000, show_default=True, help="Infeasible designs of a log at most.")
 @click.option("--workers", default=1, show_default=True, help="Local processes.")
 @click.option("--ray", metavar="ADDRESS", help="Ray cluster to use instead: HOST:PORT, or auto.")
+@output_options
 def tables(
     data: tuple[Path, ...],
     out: Path,
@@ -80,7 +82,7 @@ def tables(
     from prime_fast.benchmark.tables import TablesSettings, compare_tables
 
     settings = TablesSettings(feasible, worst, infeasible, budget)
-    with progress_bar(quiet=False) as progress:
+    with progress_bar() as progress:
         result = compare_tables(
             data,
             out,
@@ -93,6 +95,4 @@ def tables(
             ray=ray,
             progress=progress,
         )
-    directory = result.write(out)
-    print_tables(result.tables)
-    click.echo(f"Tables: {directory}")
+    show_tables(result.tables, result.write(out))

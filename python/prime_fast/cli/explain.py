@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import progress_bar
+from prime_fast.cli.options import emit, output_options, warn
+from prime_fast.cli.progress import progress_bar
 from prime_fast.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     help="File for every change: .csv or .parquet for their table, .json for the whole analysis.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="One-parameter changes to draw, .png or .svg.")
-@click.option("--json", "as_json", is_flag=True, help="Print the analysis as JSON, without the pairs.")
+@output_options
 def command(
     run: Path,
     design: str | None,
@@ -61,7 +62,6 @@ def command(
     plot: Path | None,
     *,
     no_simulate: bool,
-    as_json: bool,
     **options: Any,
 ) -> None:
     """Explain a proposal of a finished run (a directory that optimize made).
@@ -81,7 +81,7 @@ def command(
         raise ConfigurationError(f"can't write {out}: its name must end in .csv, .parquet or .json")
     if plot is not None:
         check_plot_suffix(plot)
-    with progress_bar(quiet=as_json) as progress:
+    with progress_bar() as progress:
         analysis = explain_run(
             run,
             design=None if design is None else _choice(design, "--design"),
@@ -94,19 +94,20 @@ def command(
         _write(analysis, out)
     if plot is not None:
         draw_changes(analysis, plot)
-    if as_json:
-        click.echo(json.dumps(analysis.as_dict(), indent=2, allow_nan=False))
-        return
-    from rich.console import Console
-
-    from prime_fast.cli.explanations import print_analysis
-
     for warning in analysis.warnings:
-        click.echo(f"Warning: {warning}", err=True)
-    print_analysis(analysis, Console())
-    for file in (out, plot):
-        if file is not None:
-            click.echo(f"File: {file}")
+        warn(warning)
+
+    def show() -> None:
+        from rich.console import Console
+
+        from prime_fast.cli.explanations import print_analysis
+
+        print_analysis(analysis, Console())
+        for file in (out, plot):
+            if file is not None:
+                click.echo(f"File: {file}")
+
+    emit(analysis.as_dict, show)
 
 
 def _choice(text: str, option: str) -> Choice:

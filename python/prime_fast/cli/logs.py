@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from prime_fast.cli import logs_convert
-from prime_fast.cli.options import Assignment, grouped, space_option
+from prime_fast.cli.options import Assignment, emit, grouped, output_options, space_option
 
 
 @click.group("logs")
@@ -39,6 +38,7 @@ command.add_command(logs_convert.command)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="File to write: .parquet or .csv."
 )
+@output_options
 def generate(application: str, designs: int, seed: int, space: str | None, out: Path) -> None:
     """Draw designs uniformly, simulate them and write the log.
 
@@ -56,7 +56,11 @@ def generate(application: str, designs: int, seed: int, space: str | None, out: 
     simulator = Simulator(application, space_named(space))
     frame = draw(simulator, designs, seed)
     write_table(frame, out)
-    click.echo(f"{out}: {frame.height:,} designs, {int(frame['feasible'].sum()):,} feasible")
+    feasible = int(frame["feasible"].sum())
+    emit(
+        lambda: {"file": str(out), "designs": frame.height, "feasible": feasible},
+        lambda: click.echo(f"{out}: {frame.height:,} designs, {feasible:,} feasible"),
+    )
 
 
 @command.command("inspect")
@@ -88,7 +92,7 @@ def generate(application: str, designs: int, seed: int, space: str | None, out: 
     type=Assignment(number=False),
     help="Status column NAME holds VALUE where a design is feasible; repeat for several.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@output_options
 def inspect_(
     files: tuple[Path, ...],
     space: str | None,
@@ -98,8 +102,6 @@ def inspect_(
     limits: tuple[tuple[str, float], ...],
     columns: tuple[tuple[str, str], ...],
     feasible_values: tuple[tuple[str, str], ...],
-    *,
-    as_json: bool,
 ) -> None:
     """Tell whether a log can be learned from.
 
@@ -108,7 +110,7 @@ def inspect_(
 
     \b
     prime-fast logs inspect logs.parquet --limit area_mm2=29
-    prime-fast logs inspect "runs/*.csv.gz" --space mine.toml --mapping mapping.toml
+    prime-fast logs inspect "runs/*.csv" --space mine.toml --mapping names.toml
     """  # noqa: D301 (click reads \b)
     from rich.console import Console
 
@@ -127,7 +129,4 @@ def inspect_(
         least_feasible=0,
     )
     inspection = inspect(log, dict(limits))
-    if as_json:
-        click.echo(json.dumps(inspection.as_dict(), indent=2))
-    else:
-        render(inspection, Console())
+    emit(inspection.as_dict, lambda: render(inspection, Console()))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prime_fast.cli.options import Assignment, progress_bar, space_option
-from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.cli.options import Assignment, Choice, emit, output_options, space_option, warn
+from prime_fast.cli.progress import progress_bar
+from prime_fast.errors import ConfigurationError, DataError, did_you_mean
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,7 +42,7 @@ UNITS = {"us": 1.0, "ms": 1000.0}
 )
 @click.option(
     "--runtime-unit",
-    type=click.Choice(["us", "ms"]),
+    type=Choice(["us", "ms"]),
     help="Take the published runtime for this unit and write latency_us; without it, runtime as published.",
 )
 @space_option
@@ -63,7 +64,7 @@ UNITS = {"us": 1.0, "ms": 1000.0}
     help="For tables: the log calls NAME (parameter, objective, feasible, application) VALUE.",
 )
 @click.option("--threads", type=int, help="Files read at a time; all processors by default.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@output_options
 def command(
     paths: tuple[Path, ...],
     out: Path,
@@ -77,7 +78,6 @@ def command(
     threads: int | None,
     *,
     skip_bad: bool,
-    quiet: bool,
 ) -> None:
     """Bring logs of other formats into one file that optimize and inspect read.
 
@@ -110,14 +110,23 @@ def command(
                 "--space, --mapping, --objective and --column are for tables: "
                 "a TFRecord's features have fixed names"
             )
-        frame, figure = _published(paths, application, runtime_unit, threads, skip_bad=skip_bad, quiet=quiet)
+        frame, figure = _published(paths, application, runtime_unit, threads, skip_bad=skip_bad)
     else:
         if runtime_unit is not None:
             raise ConfigurationError("--runtime-unit is for TFRecord files; of a table, name the --objective")
         frame, figure = _table(paths, application, space, mapping, objective, dict(columns))
-    frame = _within(frame, dict(limits))
+    frame, left_out = _within(frame, dict(limits))
     write_table(frame, out)
-    _print(frame, figure, out, space, kept=kinds == {True} and runtime_unit is None)
+    result = {
+        "file": str(out),
+        "objective": figure,
+        "limits": dict(limits),
+        "beyond_limits": left_out,
+        "designs": frame.height,
+        "feasible": int(frame["feasible"].sum()),
+        "applications": _applications(frame, figure),
+    }
+    emit(lambda: result, lambda: _print(result, space, kept=kinds == {True} and runtime_unit is None))
 
 
 def _holds_records(path: Path) -> bool:
@@ -135,10 +144,6 @@ def _holds_records(path: Path) -> bool:
         return True
 
 
-def _warn(sentence: str) -> None:
-    click.echo(f"Warning: {sentence}", err=True)
-
-
 def _published(
     paths: tuple[Path, ...],
     application: str | None,
@@ -146,19 +151,18 @@ def _published(
     threads: int | None,
     *,
     skip_bad: bool,
-    quiet: bool,
 ) -> tuple[pl.DataFrame, str]:
     """Return the designs of TFRecord files and the name of what to minimise."""
     import polars as pl
 
     from prime_fast.logs import tfrecord
 
-    with progress_bar(quiet=quiet) as progress:
+    with progress_bar() as progress:
         frame, _, dropped = tfrecord.read_tfrecords(
-            paths, skip_bad=skip_bad, application=application, threads=threads, progress=progress, warn=_warn
+            paths, skip_bad=skip_bad, application=application, threads=threads, progress=progress, warn=warn
         )
     for entry in dropped:
-        _warn(str(entry))
+        warn(str(entry))
     frame = frame.with_columns(pl.col("infeasible").not_().alias("feasible")).drop("infeasible")
     if unit is None:
         return frame, "runtime"
@@ -188,15 +192,15 @@ def _table(
     elif application is not None:
         frame = frame.with_columns(pl.lit(application).alias("application"))
     for sentence in log.warnings:
-        _warn(sentence)
+        warn(sentence)
     return frame, log.objective
 
 
-def _within(frame: pl.DataFrame, limits: dict[str, float]) -> pl.DataFrame:
-    """Leave out the feasible designs beyond a limit, and say how many."""
+def _within(frame: pl.DataFrame, limits: dict[str, float]) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Leave out the feasible designs beyond a limit; return the others, and how many each limit left out."""
     import polars as pl
 
-    from prime_fast.logs.log import did_you_mean
+    left_out = {}
 
     known = [name for name, dtype in frame.schema.items() if dtype.is_numeric()]
     for name, limit in limits.items():
@@ -210,34 +214,42 @@ def _within(frame: pl.DataFrame, limits: dict[str, float]) -> pl.DataFrame:
             figures = frame.filter("feasible")[name].drop_nulls().to_numpy()
             least = f": the least of a feasible design is {figures.min():g}" if len(figures) else ""
             raise DataError(f"no feasible design within {name}={limit:g}{least}")
-        click.echo(
-            f"{name} <= {limit:g}: {frame.height - rest.height:,} feasible designs beyond it left out."
-        )
+        left_out[name] = frame.height - rest.height
         frame = rest
-    return frame
+    return frame, left_out
 
 
-def _print(frame: pl.DataFrame, figure: str, out: Path, space: str | None, *, kept: bool) -> None:
-    """Say what was written, and what to do with it."""
+def _applications(frame: pl.DataFrame, figure: str) -> list[dict[str, Any]]:
+    """Return each application's counts and the least of what is minimised; none where none is named."""
     import polars as pl
 
-    feasible = int(frame["feasible"].sum())
-    click.echo(f"{out}: {frame.height:,} designs, {feasible:,} feasible")
-    counts = []
-    if "application" in frame.columns:
-        by = frame.group_by("application", maintain_order=True)
-        counts = by.agg(pl.len(), pl.col("feasible").sum().alias("good"), pl.col(figure).min()).rows()
-        width = max(len(str(name)) for name, *_ in counts)
-        for name, designs, good, least in counts:
-            best = "" if least is None else f", least {figure} {least:.6g}"
-            click.echo(f"  {name or '(none)':<{width}}  {designs:>9,} designs, {good:>9,} feasible{best}")
+    if "application" not in frame.columns:
+        return []
+    by = frame.group_by("application", maintain_order=True)
+    return by.agg(
+        pl.len().alias("designs"), pl.col("feasible").sum(), pl.col(figure).min().alias("least")
+    ).to_dicts()
+
+
+def _print(result: dict[str, Any], space: str | None, *, kept: bool) -> None:
+    """Say what was written, and what to do with it."""
+    out, figure, applications = result["file"], result["objective"], result["applications"]
+    for name, limit in result["limits"].items():
+        count = result["beyond_limits"][name]
+        click.echo(f"{name} <= {limit:g}: {count:,} feasible designs beyond it left out.")
+    click.echo(f"{out}: {result['designs']:,} designs, {result['feasible']:,} feasible")
+    width = max((len(str(row["application"])) for row in applications), default=0)
+    for row in applications:
+        best = "" if row["least"] is None else f", least {figure} {row['least']:.6g}"
+        name = row["application"] or "(none)"
+        click.echo(f"  {name:<{width}}  {row['designs']:>9,} designs, {row['feasible']:>9,} feasible{best}")
     if kept:
         click.echo(
             "runtime is as published: the data set's README says ms, its figures behave like us.\n"
             "--runtime-unit us or ms writes latency_us instead."
         )
-    named = [str(name) for name, *_ in counts if name is not None][:1]
-    command = ["prime-fast", "optimize", "--logs", str(out)]
+    named = [row["application"] for row in applications if row["application"] is not None][:1]
+    command = ["prime-fast", "optimize", "--logs", out]
     command += [part for name in named for part in ("--app", name)]
     command += [] if space is None else ["--space", space]
     command += [] if figure == "latency_us" else ["--objective", figure]

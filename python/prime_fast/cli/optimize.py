@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-from prime_fast.cli.options import Assignment, grouped, progress_bar, space_option
+from prime_fast.cli.options import Assignment, Choice, emit, grouped, output_options, space_option, warn
+from prime_fast.cli.progress import progress_bar
 
 
 @click.command("optimize")
@@ -76,7 +76,7 @@ from prime_fast.cli.options import Assignment, grouped, progress_bar, space_opti
 )
 @click.option(
     "--combine",
-    type=click.Choice(["geometric", "arithmetic", "worst"]),
+    type=Choice(["geometric", "arithmetic", "worst"]),
     default="geometric",
     show_default=True,
     help="Of several applications, minimise this mean of the objective, or its worst ratio to a reference.",
@@ -100,7 +100,7 @@ from prime_fast.cli.options import Assignment, grouped, progress_bar, space_opti
 @click.option("--proposals", default=16, show_default=True, metavar="K", help="Designs to propose.")
 @click.option(
     "--budget",
-    type=click.Choice(["quick", "standard", "thorough"]),
+    type=Choice(["quick", "standard", "thorough"]),
     default="standard",
     show_default=True,
     help="Effort of training and search.",
@@ -108,7 +108,7 @@ from prime_fast.cli.options import Assignment, grouped, progress_bar, space_opti
 @click.option(
     "--surrogate",
     "architecture",
-    type=click.Choice(["mlp", "transformer"]),
+    type=Choice(["mlp", "transformer"]),
     help="Network; mlp, but for method prime. The transformer is the published one: tens of minutes.",
 )
 @click.option("--seed", default=0, show_default=True, help="Same seed, same proposals.")
@@ -118,8 +118,7 @@ from prime_fast.cli.options import Assignment, grouped, progress_bar, space_opti
     type=click.Path(path_type=Path),
     help="New or empty directory for the run's files; prime-fast-runs/DATE-TIME-APP by default.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress, no warnings, no table.")
+@output_options
 def command(
     applications: tuple[str, ...],
     learn_from: tuple[str, ...],
@@ -132,9 +131,6 @@ def command(
     columns: tuple[tuple[str, str], ...],
     feasible_values: tuple[tuple[str, str], ...],
     out: Path | None,
-    *,
-    as_json: bool,
-    quiet: bool,
     **options: Any,
 ) -> None:
     """Propose designs that beat the logged ones.
@@ -147,7 +143,7 @@ def command(
     prime-fast optimize --app U-Net --limit area_mm2=29 --budget quick
     prime-fast optimize --app M4 --learn-from MobileNetV2 --learn-from M5
     prime-fast optimize --logs mine.csv --space mine.toml --objective time_ms
-    prime-fast optimize --logs "runs/*.csv.gz" --space mine.toml --mapping mapping.toml
+    prime-fast optimize --logs "runs/*.csv" --space mine.toml --mapping names.toml
     """  # noqa: D301 (click reads \b)
     from rich.console import Console
 
@@ -155,7 +151,7 @@ def command(
     from prime_fast.cli.tables import print_result
     from prime_fast.logs import read_contexts
 
-    with progress_bar(quiet=quiet) as progress:
+    with progress_bar() as progress:
         result = pipeline.optimize(
             list(applications) or None,
             logs=list(logs) or None,
@@ -171,13 +167,9 @@ def command(
             progress=progress,
             **options,
         )
-    if not quiet:
-        for warning in result.warnings:
-            click.echo(f"Warning: {warning}", err=True)
-    if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=2))
-    elif not quiet:
-        print_result(result, Console())
+    for warning in result.warnings:
+        warn(warning)
+    emit(result.as_dict, lambda: print_result(result, Console()))
     if result.interrupted:
         raise KeyboardInterrupt
     _ = result.best

@@ -1,22 +1,24 @@
-"""What several commands share: options of the form NAME=VALUE, the console, the progress bar."""
+"""What several commands share: options, the form of their values, and where results and remarks go."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from prime_fast.errors import did_you_mean
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Mapping
 
 
-space_option = click.option(
-    "--space",
-    metavar="SPACE",
-    help="Design space: a TOML file or the name of a bundled one; PRIME's by default.",
-)
+class Choice(click.Choice[str]):
+    """A choice that suggests the nearest for one that it lacks."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return the sentence."""
+        message = super().get_invalid_choice_message(value, ctx)
+        return message.removesuffix(".") + did_you_mean(str(value), self.choices)
 
 
 class Assignment(click.ParamType[tuple[str, float | str]]):
@@ -52,27 +54,89 @@ def grouped(assignments: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return values
 
 
-@contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """Yield a callback that draws on stderr, or None where there is no terminal to draw on."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+space_option = click.option(
+    "--space",
+    metavar="SPACE",
+    help="Design space: a TOML file or the name of a bundled one; PRIME's by default.",
+)
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks = {}
 
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+def _kept(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[f"prime_fast.{param.name}"] = value
 
-        yield show
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --json, --quiet and --verbose, which `emit`, `warn` and the progress heed."""
+    for name, text in (
+        ("verbose", "More digits, all rows; on stderr what options are in force, and times by stage."),
+        ("quiet", "No progress, no warnings, no text: files, errors and what --json prints."),
+        ("json", "Print the result as JSON; `prime-fast schema` describes it."),
+    ):
+        option = click.option(f"--{name}", is_flag=True, expose_value=False, callback=_kept, help=text)
+        command = option(command)
+    return command
+
+
+def _is(name: str) -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(f"prime_fast.{name}", False))
+
+
+def quiet() -> bool:
+    """Whether the command was told to be quiet."""
+    return _is("quiet")
+
+
+def verbose() -> bool:
+    """Whether the command was asked for more."""
+    return _is("verbose")
+
+
+def is_json() -> bool:
+    """Whether the result is asked for as JSON."""
+    return _is("json")
+
+
+def schema_name(path: Iterable[str]) -> str:
+    """Return what the JSON of a command bears as `schema`, by the words of the command."""
+    return f"prime-fast/{'-'.join(path)}/1"
+
+
+def emit(data: Callable[[], Mapping[str, Any]], text: Callable[[], object]) -> None:
+    """Print a result: `data` and its schema's name where JSON is asked for, else what `text` prints."""
+    if is_json():
+        import json
+
+        from prime_fast.run_directory import json_data
+
+        words = click.get_current_context().command_path.split()[1:]
+        result = json_data({"schema": schema_name(words), **data()})
+        click.echo(json.dumps(result, indent=2, allow_nan=False))
+    elif not quiet():
+        text()
+
+
+def warn(sentence: str) -> None:
+    """Print a warning on stderr."""
+    if not quiet():
+        click.echo(f"Warning: {sentence}", err=True)
+
+
+def terminal_width() -> int:
+    """Return the columns that text may take: the terminal's, COLUMNS, or 80."""
+    import shutil
+
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def wrapped(text: str, *, indent: str = "", long_words: bool = False) -> list[str]:
+    """Wrap a text at the terminal's width, but at 100 columns at most, as more is hard to read."""
+    import textwrap
+
+    return textwrap.wrap(
+        text,
+        min(terminal_width(), 100),
+        subsequent_indent=indent,
+        break_long_words=long_words,
+        break_on_hyphens=False,
+    ) or [""]

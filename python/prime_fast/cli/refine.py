@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import progress_bar
+from prime_fast.cli.options import Choice, emit, output_options
+from prime_fast.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     "predicts; or any number.",
 )
 @click.option("--gate", type=float, help="Least probability of being feasible; that of the run by default.")
-@click.option("--minutes", type=float, help="Begin no round after this much time.")
+@click.option("--minutes", type=float, metavar="MINUTES", help="Begin no round after this much time.")
 @click.option("--patience", type=int, metavar="N", help="End once N queries in a row brought nothing better.")
 @click.option("--call-designs", type=int, metavar="N", help="Designs a call of the command at most.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="Of a call of the command.")
@@ -53,14 +53,14 @@ if TYPE_CHECKING:
 @click.option("--parallel", default=1, show_default=True, metavar="N", help="Calls at a time.")
 @click.option(
     "--designs-format",
-    type=click.Choice(["csv", "parquet"]),
+    type=Choice(["csv", "parquet"]),
     default="csv",
     show_default=True,
     help="Format of the command's designs.",
 )
 @click.option(
     "--results-format",
-    type=click.Choice(["csv", "parquet"]),
+    type=Choice(["csv", "parquet"]),
     default="csv",
     show_default=True,
     help="Format of its results.",
@@ -71,9 +71,8 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="New or empty directory, or that of an earlier call, which goes on; RUN/refine by default.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress, no text.")
-def command(run: Path, *, as_json: bool, quiet: bool, **options: Any) -> None:
+@output_options
+def command(run: Path, **options: Any) -> None:
     """Ask your simulator for a few designs a round, and learn from its answers.
 
     RUN is the directory that `optimize` has made: its proposals are asked first, then what the surrogate,
@@ -84,18 +83,15 @@ def command(run: Path, *, as_json: bool, quiet: bool, **options: Any) -> None:
     limit, exit code, no row, an objective that is no positive number) counts as infeasible.
 
     \b
-    prime-fast refine prime-fast-runs/mine --queries 100 \\
-      --evaluate "my_sim --in {designs} --out {results}" --parallel 4 --batch 4 --time-limit 600
+    prime-fast refine prime-fast-runs/mine --queries 100 --parallel 4 \\
+      --evaluate "my_sim --in {designs} --out {results}" --time-limit 600
     prime-fast refine prime-fast-runs/20260101-120000-mobilenetv2
     """  # noqa: D301 (click reads \b)
     from prime_fast import refining
 
-    with _ended_by_sigterm(), progress_bar(quiet=quiet) as progress:
+    with _ended_by_sigterm(), progress_bar() as progress:
         result = refining.refine(run, progress=progress, **options)
-    if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=2))
-    elif not quiet:
-        _print(result)
+    emit(result.as_dict, lambda: _print(result))
     if result.interrupted:
         raise KeyboardInterrupt
 

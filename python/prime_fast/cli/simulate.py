@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from prime_fast.cli.options import progress_bar, space_option
+from prime_fast.cli.options import emit, output_options, space_option
+from prime_fast.cli.progress import progress_bar
 from prime_fast.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     "--plot", type=click.Path(path_type=Path), help="Roofline of the layers to draw, .png or .svg (--design)."
 )
 @click.option("--threads", type=int, help="Threads for --designs; all processors by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@output_options
 def command(
     application: str,
     design: str | None,
@@ -66,8 +66,6 @@ def command(
     out: Path | None,
     plot: Path | None,
     threads: int | None,
-    *,
-    as_json: bool,
 ) -> None:
     """Simulate designs, and tell what a design's figures are made of: time, bytes and energy by layer.
 
@@ -86,9 +84,9 @@ def command(
         check_suffix(out)
     where = space_named(space)
     if designs is not None:
-        _simulate_file(application, where, technology, designs, out, threads, as_json=as_json)
+        _simulate_file(application, where, technology, designs, out, threads)
     elif design is not None:
-        _explain(application, where, technology, design, out, plot, as_json=as_json)
+        _explain(application, where, technology, design, out, plot)
 
 
 def _simulate_file(
@@ -98,20 +96,18 @@ def _simulate_file(
     designs: Path,
     out: Path | None,
     threads: int | None,
-    *,
-    as_json: bool,
 ) -> None:
     from prime_fast import Simulator
     from prime_fast.batch import simulate_file
     from prime_fast.cli.reports import print_summary
 
     simulator = Simulator(application, space, technology)
-    with progress_bar(quiet=as_json) as progress:
+    with progress_bar() as progress:
         summary = simulate_file(simulator, designs, out, threads=threads, progress=progress)
-    if as_json:
-        click.echo(json.dumps(summary.as_dict(), indent=2))
-    else:
-        print_summary(summary, simulator, out)
+    emit(
+        lambda: {**summary.as_dict(), "file": None if out is None else str(out)},
+        lambda: print_summary(summary, simulator, out),
+    )
     if summary.interrupted:
         raise KeyboardInterrupt
 
@@ -123,8 +119,6 @@ def _explain(
     design: str,
     out: Path | None,
     plot: Path | None,
-    *,
-    as_json: bool,
 ) -> None:
     from prime_fast.cli.reports import print_report
     from prime_fast.logs import write_table
@@ -135,14 +129,14 @@ def _explain(
     values, constants = read_design(design)
     simulator, report = explain(application, space, technology, values, constants)
     outside = outside_space(space, values)
-    if as_json:
-        click.echo(json.dumps(report.as_dict() | {"outside_space": outside}, indent=2))
-    else:
-        print_report(report, simulator, outside)
     if out is not None:
         write_table(report.layers, out)
     if plot is not None:
         draw(report, plot)
+    emit(
+        lambda: {**report.as_dict(), "outside_space": outside},
+        lambda: print_report(report, simulator, outside),
+    )
 
 
 def read_design(text: str) -> tuple[dict[str, Value], dict[str, float | bool]]:

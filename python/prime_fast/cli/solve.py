@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import Assignment, space_option
+from prime_fast.cli.options import Assignment, Choice, emit, output_options, space_option, wrapped
 
 if TYPE_CHECKING:
     from prime_fast.exact import SolveResult
 
-WIDTH = 80
 UNITS = {"latency": "us", "energy": "uJ", "energy_delay": "uJ us"}
 COLUMNS = {
     "latency_us": "latency us",
@@ -42,14 +39,14 @@ COLUMNS = {
 )
 @click.option(
     "--objective",
-    type=click.Choice(["latency", "energy", "energy_delay"]),
+    type=Choice(["latency", "energy", "energy_delay"]),
     default="latency",
     show_default=True,
     help="What to minimise.",
 )
 @click.option(
     "--mean",
-    type=click.Choice(["geometric", "arithmetic"]),
+    type=Choice(["geometric", "arithmetic"]),
     default="geometric",
     show_default=True,
     help="Mean over several applications.",
@@ -66,17 +63,17 @@ COLUMNS = {
 @click.option(
     "--technology", type=click.Path(path_type=Path), help="Technology constants (TOML) of the simulator."
 )
-@click.option("--seconds", type=float, metavar="N", help="Stop after that time, with what is proved by then.")
+@click.option(
+    "--seconds", type=float, metavar="SECONDS", help="Stop after that time, with what is proved by then."
+)
 @click.option("--nodes", type=int, metavar="N", help="Stop after about that many nodes.")
 @click.option("--threads", type=int, help="All processors by default; the result is the same.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@output_options
 def command(
     applications: tuple[str, ...],
     weights: tuple[float, ...],
     limits: tuple[tuple[str, float], ...],
     space: str | None,
-    *,
-    as_json: bool,
     **options: Any,
 ) -> None:
     """Find the best design that the simulator knows, and prove it.
@@ -86,7 +83,7 @@ def command(
 
     \b
     prime-fast solve --app MobileNetV2 --limit area_mm2=29
-    prime-fast solve --app U-Net --app M4 --objective energy --limit latency_us=800
+    prime-fast solve --app U-Net --app M4 --objective energy --limit area_mm2=40
     """  # noqa: D301 (click reads \b)
     from prime_fast import exact
     from prime_fast.space import space_named
@@ -98,22 +95,19 @@ def command(
         space=space_named(space),
         **options,
     )
-    if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=2))
-    else:
-        click.echo("\n".join(lines(result)))
+    emit(result.as_dict, lambda: click.echo("\n".join(lines(result))))
     if result.stopped_by == "interrupt":
         raise KeyboardInterrupt
 
 
 def lines(result: SolveResult) -> list[str]:
-    """Return the result as lines of at most 80 columns."""
+    """Return the result as lines that fit the terminal."""
     from prime_fast.cli.tables import cell
 
     space, unit = result.space, UNITS[result.objective.split()[-1]]
     within = ", ".join(f"{name} <= {limit:g}" for name, limit in result.limits.items())
     title = f"{', '.join(result.applications)}: least {result.objective.replace('_', '-')}"
-    shown = _wrapped(title + (f", {within}" if within else ""))
+    shown = wrapped(title + (f", {within}" if within else ""))
     design = result.design
     rows = [(name, cell(design[name], unit)) for name, unit in zip(space.names, space.units, strict=True)]
     rows += [
@@ -136,15 +130,11 @@ def lines(result: SolveResult) -> list[str]:
             f"Not proved (stopped by {result.stopped_by}): {result.score:.6g} {unit} found, none can have "
             f"less than {result.bound:.6g}, a gap of {100 * result.gap:.2g}%."
         )
-    shown += ["", *_wrapped(verdict)]
+    shown += ["", *wrapped(verdict)]
     if result.tie_count > 1:
-        shown += _wrapped(f"{result.tie_count:,} designs tie: {_varied(result)}.")
+        shown += wrapped(f"{result.tie_count:,} designs tie: {_varied(result)}.")
     shown.append(f"{result.nodes:,} nodes for {space.size:,} designs, {result.seconds:.2f} s.")
     return shown
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _varied(result: SolveResult) -> str:

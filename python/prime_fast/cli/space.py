@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import Assignment
+from prime_fast.cli.options import Assignment, emit, output_options
+
+if TYPE_CHECKING:
+    from prime_fast.spaces import InferredSpace
 
 
 @click.group("space")
@@ -34,6 +38,7 @@ def command() -> None:
 @click.option("--name", default="", help="Name of the space; the first log's name by default.")
 @click.option("--title", default="", help="One line on what the space is.")
 @click.option("--overwrite", is_flag=True, help="Replace the file to write, where there is one.")
+@output_options
 def infer(
     logs: tuple[Path, ...],
     out: Path,
@@ -52,13 +57,9 @@ def infer(
 
     \b
     prime-fast space infer logs.csv --out space.toml
-    prime-fast space infer "runs/*.csv.gz" --out space.toml --name mine
-    prime-fast space infer logs.csv --out space.toml --not-parameter clock --kind cache=boolean
+    prime-fast space infer logs.csv --out space.toml --not-parameter clock
+    prime-fast space infer "runs/*.csv.gz" --out space.toml --kind cache=boolean
     """  # noqa: D301 (click reads \b)
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from prime_fast.errors import ConfigurationError
     from prime_fast.logs import atomic_file
     from prime_fast.spaces import infer_space
@@ -70,6 +71,23 @@ def infer(
     )
     with atomic_file(out) as file:
         file.write(found.toml.encode())
+    emit(lambda: _inferred(found, out), lambda: _print_inferred(found, out))
+
+
+def _inferred(found: InferredSpace, out: Path) -> dict[str, Any]:
+    columns = [
+        {"column": column.name, "parameter": column.is_parameter, "kind": column.kind, "why": column.why}
+        for column in found.columns
+    ]
+    size = found.space.size
+    return {"file": str(out), "name": found.space.name, "designs": size, "columns": columns}
+
+
+def _print_inferred(found: InferredSpace, out: Path) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for header in ("column", "taken for", "because"):
         grid.add_column(header, overflow="fold")
@@ -90,8 +108,8 @@ def infer(
 @click.argument("space", default="prime", metavar="[SPACE]")
 @click.option("--samples", default=100_000, show_default=True, help="Designs to draw for an estimate.")
 @click.option("--seed", default=0, show_default=True, help="Same seed, same estimate.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def inspect_(space: str, samples: int, seed: int, *, as_json: bool) -> None:
+@output_options
+def inspect_(space: str, samples: int, seed: int) -> None:
     """Show a design space: size, parameters, metrics, and the share that the constraints pass.
 
     SPACE is a file (TOML) or the name of a bundled space; PRIME's by default. The shares are exact where
@@ -108,10 +126,7 @@ def inspect_(space: str, samples: int, seed: int, *, as_json: bool) -> None:
     from prime_fast.spaces import inspect_space, render
 
     inspection = inspect_space(space_named(space), samples=samples, seed=seed)
-    if as_json:
-        click.echo(json.dumps(inspection.as_dict(), indent=2))
-    else:
-        render(inspection, Console())
+    emit(inspection.as_dict, lambda: render(inspection, Console()))
 
 
 @command.command("schema")

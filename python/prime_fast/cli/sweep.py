@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import Assignment, progress_bar, space_option
+from prime_fast.cli.options import (
+    Assignment,
+    emit,
+    output_options,
+    space_option,
+    terminal_width,
+    verbose,
+    wrapped,
+)
+from prime_fast.cli.progress import progress_bar
 from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
 
 if TYPE_CHECKING:
@@ -18,9 +25,7 @@ if TYPE_CHECKING:
 
     from prime_fast.sweeping import SweepResult
 
-WIDTH = 80
-# Designs that the table shows at most, and their measures beside those that are asked for.
-SHOWN = 5
+# Measures of the designs that the table shows, beside those that are asked for.
 MEASURES = ("latency_us", "energy_uj", "average_power_mw", "peak_power_mw", "area_mm2")
 
 
@@ -76,8 +81,7 @@ MEASURES = ("latency_us", "energy_uj", "average_power_mw", "peak_power_mw", "are
     help="File for the best designs and the front (.parquet, .csv or .json); histograms go to a file "
     "NAME-histograms beside it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@output_options
 def command(
     application: str,
     limits: tuple[tuple[str, float], ...],
@@ -86,9 +90,6 @@ def command(
     space: str | None,
     ray: str | None,
     out: Path | None,
-    *,
-    as_json: bool,
-    quiet: bool,
     **options: Any,
 ) -> None:
     """Simulate every design of a space: the best ones, the Pareto front, histograms.
@@ -108,7 +109,7 @@ def command(
     if out is not None:
         sweeping.output_files(out)
     where = space_named(space)
-    with progress_bar(quiet=quiet) as show:
+    with progress_bar() as show:
         run = sweeping.sweep if ray is None else partial(sweeping_shards.sweep_on_ray, ray=ray)
         result = run(
             application,
@@ -120,12 +121,10 @@ def command(
             **options,
         )
     files = () if out is None else sweeping.write_sweep(result, out)
-    if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=2))
-    else:
-        click.echo("\n".join(lines(result)))
-        for file in files:
-            click.echo(f"File: {file}")
+    emit(
+        lambda: {**result.as_dict(), "files": [str(file) for file in files]},
+        lambda: click.echo("\n".join([*lines(result), *(f"File: {file}" for file in files)])),
+    )
     if not result.complete:
         raise KeyboardInterrupt
     if not result.within_limits:
@@ -149,10 +148,10 @@ def _progress(show: Callable[[str, int, int], None], size: int) -> Callable[[int
 
 
 def lines(result: SweepResult) -> list[str]:
-    """Return the result as lines of at most 80 columns."""
+    """Return the result as lines that fit the terminal."""
     space = result.space
     within = ", ".join(f"{name} <= {limit:g}" for name, limit in result.limits.items()) or "no limit"
-    shown = _wrapped(f"{result.application}: least {result.objective}, {within}")
+    shown = wrapped(f"{result.application}: least {result.objective}, {within}")
     if result.best.height:
         shown += [*_table(result), ""]
     rows = [
@@ -165,14 +164,14 @@ def lines(result: SweepResult) -> list[str]:
     shown += [f"{name:<{label}}  {count:>{len(f'{result.designs:,}')},}" for name, count in rows]
     shown.append("")
     if result.ties > 1:
-        shown += _wrapped(f"{result.ties:,} designs tie for the best; those of least index are shown.")
+        shown += wrapped(f"{result.ties:,} designs tie for the best; those of least index are shown.")
     if result.front_measures:
         front = ", ".join(result.front_measures)
-        shown += _wrapped(f"Pareto front ({front}): {result.front.height:,} designs.")
+        shown += wrapped(f"Pareto front ({front}): {result.front.height:,} designs.")
     rate = result.designs / max(result.seconds, 1e-9)
     shown.append(f"Time: {result.seconds:.2f} s, {rate / 1e6:,.0f} million designs a second.")
     if not result.complete:
-        shown += _wrapped(f"Incomplete: {result.designs:,} of {space.size:,} designs were counted.")
+        shown += wrapped(f"Incomplete: {result.designs:,} of {space.size:,} designs were counted.")
     return shown
 
 
@@ -180,19 +179,21 @@ def _table(result: SweepResult) -> list[str]:
     """Return the best designs, one a column, as many as fit."""
     from prime_fast.cli.tables import cell
 
-    space, best = result.space, result.best.head(SHOWN)
+    space, best = result.space, result.best
     named = (*MEASURES, result.objective, *result.front_measures, *result.limits)
     units = dict(zip(space.names, space.units, strict=True)) | dict.fromkeys(named, "")
     rows = {name: [cell(value, unit) for value in best[name]] for name, unit in units.items()}
     label = max(map(len, rows))
     width = max(len(value) for values in rows.values() for value in values)
-    fit = max(1, (WIDTH - label) // (width + 2))
+    fit = max(1, (terminal_width() - label) // (width + 2))
     rows = {"": [f"#{number + 1}" for number in range(best.height)], **rows}
-    return [
-        f"{name:<{label}}" + "".join(f"  {value:>{width}}" for value in values[:fit])
-        for name, values in rows.items()
+    # With --verbose all designs, in several blocks.
+    starts = range(0, best.height, fit) if verbose() else (0,)
+    blocks = [
+        [
+            f"{name:<{label}}" + "".join(f"  {value:>{width}}" for value in values[start : start + fit])
+            for name, values in rows.items()
+        ]
+        for start in starts
     ]
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [line for number, block in enumerate(blocks) for line in ([""] * (number > 0) + block)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.table import Table
+
+from prime_fast.cli.options import verbose
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,14 +20,19 @@ GAP = 2
 PROPOSAL_WIDTH = 9
 REFERENCE_WIDTH = 14
 
+# Title, width with the gap, style, cells.
+Column: TypeAlias = tuple[str, int, str | None, list[str]]
+
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def cell(value: object, unit: str = "") -> str:
-    """Format one value; whole KiB and MiB where the unit is bytes."""
+    """Format one value: four digits, six with --verbose; whole KiB and MiB where the unit is bytes."""
     if value is None:
         return "-"
     if isinstance(value, float):
+        if verbose():
+            return f"{value:.6g}" if abs(value) < 1_000_000 else f"{value:,.0f}"
         return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
     if isinstance(value, int) and not isinstance(value, bool) and unit.startswith("bytes"):
         for suffix, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
@@ -54,40 +61,64 @@ def print_result(result: OptimizeResult, console: Console) -> None:
         rows.sort(key=lambda row: float("inf") if row[simulated] is None else row[simulated])
     references = result.references.to_dicts()
     measured = "ratio" if result.combine == "worst" else objective
-    label = max(map(len, (*space.names, f"predicted {measured}")))
-    widths = [_wrapped_width(row["design"], REFERENCE_WIDTH - GAP) for row in references]
-    room = (console.width - label - sum(widths) - GAP * len(widths)) // PROPOSAL_WIDTH
-    rows = rows[: max(1, room)]
+    names = [(name, name, unit) for name, unit in zip(space.names, space.units, strict=True)]
+    metrics = [(name, name if name in space.metric_names else f"predicted_{name}") for name in result.limits]
 
-    table = Table(title=heading(result), title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
-    for row in rows:
-        table.add_column(f"#{row['proposal']}", justify="right")
-    for row, width in zip(references, widths, strict=True):
-        table.add_column(row["design"], justify="right", style="dim", max_width=width)
+    def proposed(row: dict[str, Any]) -> list[str]:
+        told = [cell(row[name], unit) for name, _, unit in names]
+        told.append(cell(row[f"predicted_{objective}"]))
+        if simulated:
+            told.append("fails" if row[simulated] is None else cell(row[simulated]))
+        else:
+            told.append("")
+        return [*told, *(cell(row[column]) for _, column in metrics)]
 
-    def line(name: str, proposed: str | None, referred: str | None, unit: str = "") -> None:
-        table.add_row(
-            name,
-            *(cell(row[proposed], unit) if proposed else "" for row in rows),
-            *(cell(row[referred], unit) if referred else "" for row in references),
-        )
+    def referred(row: dict[str, Any]) -> list[str]:
+        told = [cell(row[name], unit) for name, _, unit in names]
+        return [*told, "", cell(row[objective]), *(cell(row[name]) for name, _ in metrics)]
 
-    for name, unit in zip(space.names, space.units, strict=True):
-        line(name, name, name, unit)
-    table.add_section()
-    line(f"predicted {measured}", f"predicted_{objective}", None)
-    if simulated:
-        told = ["fails" if row[simulated] is None else cell(row[simulated]) for row in rows]
-        table.add_row(f"simulated {measured}", *told, *(cell(row[objective]) for row in references))
-    else:
-        line(f"logged {objective}", None, objective)
-    for name in result.limits:
-        line(name, name if name in space.metric_names else f"predicted_{name}", name)
-    console.print(table)
+    labels = [
+        *space.names,
+        f"predicted {measured}",
+        f"simulated {measured}" if simulated else f"logged {objective}",
+        *result.limits,
+    ]
+    label = max(map(len, labels))
+    widths = [_wrapped_width(row["design"], REFERENCE_WIDTH - GAP) + GAP for row in references]
+    room = (console.width - label - sum(widths)) // PROPOSAL_WIDTH
+    # As many proposals as leave room for the references beside them, all with --verbose; at least three where
+    # the references alone are wider than the terminal.
+    shown = len(rows) if verbose() else room if room > 0 else 3
+    columns: list[Column] = [
+        (f"#{row['proposal']}", PROPOSAL_WIDTH, None, proposed(row)) for row in rows[:shown]
+    ]
+    columns += [
+        (row["design"], width, "dim", referred(row)) for row, width in zip(references, widths, strict=True)
+    ]
+    console.print(heading(result), style="italic", markup=False, highlight=False)
+    for number, block in enumerate(_blocks(columns, console.width - label)):
+        if number:
+            console.print()
+        table = Table(box=None, pad_edge=False)
+        table.add_column("", no_wrap=True)
+        for title, width, style, _ in block:
+            table.add_column(title, justify="right", style=style, max_width=width - GAP)
+        for place, name in enumerate(labels):
+            table.add_row(name, *(cells[place] for *_, cells in block))
+        console.print(table)
     console.print()
     for text in summary(result, console.width):
         console.print(text, highlight=False, soft_wrap=True)
+
+
+def _blocks(columns: list[Column], width: int) -> list[list[Column]]:
+    """Divide columns into as many rows of columns as the width asks for."""
+    blocks: list[list[Column]] = [[]]
+    for column in columns:
+        if blocks[-1] and sum(each[1] for each in blocks[-1]) + column[1] > width:
+            blocks.append([])
+        blocks[-1].append(column)
+    return blocks
 
 
 def summary(result: OptimizeResult, width: int) -> list[str]:
@@ -108,9 +139,10 @@ def summary(result: OptimizeResult, width: int) -> list[str]:
             lines += [f"  {ratio:.2f}x better than {design}" for design, ratio in result.ratios().items()]
         lines.append(f"{count} of {proposals.height} proposals feasible.")
         queries = result.queries
-        lines.append(
+        lines += _wrapped(
             f"Simulator queries: {queries['before_proposals']} before the proposals, {queries['proposals']} "
-            f"to verify them, {queries['references']} for references."
+            f"to verify them, {queries['references']} for references.",
+            width,
         )
     lines += _learned_constraints(result, width)
     seconds = result.seconds

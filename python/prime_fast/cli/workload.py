@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from prime_fast.cli.options import emit, output_options, wrapped
 from prime_fast.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from prime_fast.importing import Imported
     from prime_fast.workload import Application
 
-WIDTH = 80
 BYTES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 COUNTS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 # Widths of the columns of layers: name, kind, output.
@@ -78,7 +76,7 @@ def command() -> None:
     metavar="SHARE",
     help="Share of the operations that may be in operators that are no layer; more is an error.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@output_options
 def import_(
     file: Path,
     name: str | None,
@@ -86,15 +84,13 @@ def import_(
     dims: tuple[tuple[str, int], ...],
     values: tuple[tuple[str, float], ...],
     most_unmapped: float,
-    *,
-    as_json: bool,
 ) -> None:
     """Make an application of an ONNX file; needs the extra `prime-fast[onnx]`.
 
     Weights need not be there. One inference of one sample is described: bind the batch to 1.
 
     \b
-    prime-fast workload import model.onnx --name Mine --out mine.toml --dim batch=1
+    prime-fast workload import model.onnx --out mine.toml --dim batch=1
     prime-fast simulate --app mine.toml --design edge-tpu-v1
     """  # noqa: D301 (click reads \b)
     from prime_fast.importing import import_onnx
@@ -117,10 +113,7 @@ def import_(
     found = import_onnx(file, chosen, dims=dict(dims), values=dict(values), most_unmapped=most_unmapped)
     with atomic_file(out) as opened:
         opened.write(found.toml.encode())
-    if as_json:
-        click.echo(json.dumps(_imported(found, out), indent=2))
-    else:
-        click.echo("\n".join(_import_lines(found, out)))
+    emit(lambda: _imported(found, out), lambda: click.echo("\n".join(_import_lines(found, out))))
 
 
 def _imported(found: Imported, out: Path) -> dict[str, Any]:
@@ -159,8 +152,8 @@ def _import_lines(found: Imported, out: Path) -> list[str]:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def list_(*, as_json: bool) -> None:
+@output_options
+def list_() -> None:
     """List the applications that ship with the package.
 
     \b
@@ -169,9 +162,13 @@ def list_(*, as_json: bool) -> None:
     from prime_fast.workload import Application, application_names
 
     applications = [Application.bundled(name) for name in application_names()]
-    if as_json:
-        click.echo(json.dumps([_summary(application) for application in applications], indent=2))
-        return
+    emit(
+        lambda: {"applications": [_summary(application) for application in applications]},
+        lambda: click.echo("\n".join(_list_lines(applications))),
+    )
+
+
+def _list_lines(applications: list[Application]) -> list[str]:
     heading = f"{'':<24}{'kind':<14}{'layers':>6}{'MACs':>10}{'parameters':>12}{'activation':>12}"
     shown = [heading]
     for application in applications:
@@ -183,13 +180,13 @@ def list_(*, as_json: bool) -> None:
             f"{size(totals['largest_activation_bytes']):>12}"
         )
     shown += ["", "activation: most bytes of activations that one layer reads and writes"]
-    click.echo("\n".join([*shown, "* stands in for a network that is not public"]))
+    return [*shown, "* stands in for a network that is not public"]
 
 
 @command.command("show")
 @click.argument("name", metavar="NAME_OR_FILE")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def show(name: str, *, as_json: bool) -> None:
+@output_options
+def show(name: str) -> None:
     """Show an application's layers and totals, and the features by which a surrogate knows it.
 
     NAME_OR_FILE is the name of an application of the package, or the path of an application file.
@@ -201,10 +198,10 @@ def show(name: str, *, as_json: bool) -> None:
     from prime_fast.workload import application_named
 
     application = application_named(name)
-    if as_json:
-        click.echo(json.dumps({**_summary(application), "layers": application.layers}, indent=2))
-    else:
-        click.echo("\n".join(lines(application)))
+    emit(
+        lambda: {**_summary(application), "layers": application.layers},
+        lambda: click.echo("\n".join(lines(application))),
+    )
 
 
 def _summary(application: Application) -> dict[str, Any]:
@@ -311,4 +308,4 @@ def _scaled(number: int, units: tuple[tuple[int, str], ...], plain: str) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, break_long_words=True, break_on_hyphens=False) or [""]
+    return wrapped(text, long_words=True)
