@@ -25,6 +25,7 @@ def check_result(result: dict[str, Any]) -> str:
     jsonschema.validate(result, schemas.json_schema(command, strict=command not in OPEN))
     return command
 
+
 # How long hypothesis looks, unless a test says so itself: `fast`, or `thorough` by HYPOTHESIS_PROFILE.
 settings.register_profile("fast", deadline=None)
 settings.register_profile("thorough", deadline=None, derandomize=False, max_examples=20_000)
