@@ -35,7 +35,7 @@ def completed(words: str, shell: str = "bash") -> list[str]:
         ("prime-fast s", ["simulate", "solve", "sweep", "space", "schema"]),
         ("prime-fast logs in", ["inspect"]),
         ("prime-fast solve --lim", ["--limit"]),
-        ("prime-fast solve --objective energy_", ["energy_delay"]),
+        ("prime-fast solve --objective energy_", ["energy_uj", "energy_delay"]),
         ("prime-fast optimize --app mobilenetv", ["MobileNetV2", "MobileNetV3", "MobileNetV1"]),
         ("prime-fast optimize --learn-from t-RNN", [r"t-RNN\\ Dec", r"t-RNN\\ Enc"]),
         ("prime-fast sweep --space g", ["gemmini"]),

@@ -34,7 +34,8 @@ def test_command_line_environment_file_default(
 
 def test_file_as_table_flag_list_and_for_a_command_of_a_group(run: Run, tmp_path: Path) -> None:
     (tmp_path / "prime-fast.toml").write_text(
-        "[solve]\nlimit = { area_mm2 = 35 }\napp = ['t-RNN Enc', 'M4']\njson = true\nobjective = 'energy'\n"
+        "[solve]\nlimit = { area_mm2 = 35 }\napp = ['t-RNN Enc', 'M4']\njson = true\n"
+        "objective = 'energy_uj'\n"
         "[logs.generate]\ndesigns = 70\nseed = 3\n[space.inspect]\nquiet = false\n"
     )
     code, out, err = run("solve")
@@ -88,7 +89,7 @@ BAD_FILES = {
     "unknown option": ("[solve]\nlimt = 1", "[solve] limt: solve has no such option (did you mean limit?)"),
     "argument": ("[explain]\nrun = 'x'", "[explain] run: explain has no such option"),
     "underscore": ("[optimize]\nlearn_from = []", "(did you mean learn-from?)"),
-    "unknown choice": ("[solve]\nobjective = 'enrgy'", "(did you mean energy?)"),
+    "unknown choice": ("[solve]\nobjective = 'enrgy'", "(did you mean energy_uj?)"),
     "text for a number": ("[solve]\nthreads = 'two'", "[solve] threads: 'two' is not a valid integer"),
     "half a thread": ("[solve]\nthreads = 1.5", "[solve] threads: '1.5' is not a valid integer"),
     "truth for a number": ("[solve]\nthreads = true", "[solve] threads: True is no text or number"),

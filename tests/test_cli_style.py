@@ -19,6 +19,11 @@ from prime_fast.cli.schemas import RESULTS
 Run = Callable[..., tuple[int, str, str]]
 
 # What prints a text that is no result: a script, JSON Schemas.
+CHOICES = {
+    "objective": {"latency_us", "energy_uj", "energy_delay"},
+    "combine": {"geometric", "arithmetic", "worst"},
+    "budget": {"quick", "standard", "thorough"},
+}
 DOCUMENTS = {"completion", "schema", "space schema"}
 
 
@@ -90,6 +95,12 @@ def test_the_same_is_called_the_same(name: str) -> None:
     for key, kind in (("limit", "NAME=VALUE"), ("app", "NAME"), ("space", "SPACE")):
         if key in options:
             assert (options[key].metavar or options[key].type.name) == kind
+    for key, unit in (("design", "NAME=VALUE,..."), ("area", "MM2"), ("seconds", "SECONDS")):
+        if key in options:
+            assert options[key].metavar == unit
+    for key, choices in CHOICES.items():
+        if key in options and isinstance(each := options[key].type, click.Choice):
+            assert set(each.choices) <= choices, key
     for key, words in (("seed", ("seed", "Seed")), ("threads", ("processors", "Threads", "Files"))):
         if key in options:
             assert any(word in str(options[key].help) for word in words), options[key].help
@@ -106,7 +117,7 @@ def test_the_same_is_called_the_same(name: str) -> None:
         (["optimize", "--budget", "quik"], "(did you mean quick?)"),
         (["optimize", "--combine", "wrst"], "(did you mean worst?)"),
         (["optimize", "--surrogate", "transfomer"], "(did you mean transformer?)"),
-        (["solve", "--app", "M4", "--objective", "enrgy"], "(did you mean energy?)"),
+        (["solve", "--app", "M4", "--objective", "enrgy"], "(did you mean energy_uj?)"),
         (["refine", "run", "--designs-format", "parqet"], "(did you mean parquet?)"),
         (["completion", "bsh"], "(did you mean bash?)"),
         (["schema", "logs", "inspct"], "(did you mean logs inspect?)"),

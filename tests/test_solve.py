@@ -188,9 +188,9 @@ def test_the_command_prints_the_optimum_and_its_proof(run: Run) -> None:
 
 def test_the_command_takes_several_applications(run: Run) -> None:
     names = pf.prime_application_names()
-    args = [part for name in names for part in ("--app", name, "--weight", len(name))]
+    args = [part for name in names for part in ("--app", name, "--weight", f"{name}={len(name)}")]
     limits = ["--limit", "area_mm2=29", "--limit", "average_power_mw=2000", "--nodes", "300"]
-    code, out, _ = run("solve", *args, *limits, "--mean", "arithmetic", "--objective", "energy_delay")
+    code, out, _ = run("solve", *args, *limits, "--combine", "arithmetic", "--objective", "energy_delay")
     assert code == 0
     assert "least arithmetic mean of energy-delay" in " ".join(out.split())
     assert "Not proved (stopped by nodes): " in out
@@ -221,8 +221,12 @@ def test_json_holds_the_whole_result(run: Run, tmp_path: Path) -> None:
         (["--app", "U-Net", "--limit", "area_mm2=0.5"], 4, "the least area_mm2 is"),
         (["--app", "U-Net", "--limit", "volume=1"], 2, "unknown limit `volume`"),
         (["--app", "U-Net", "--limit", "area_mm2"], 2, "not of the form NAME=VALUE"),
-        (["--app", "U-Net", "--weight", "-1"], 2, "a weight is -1"),
-        (["--app", "U-Net", "--weight", "1", "--weight", "2"], 2, "as many weights as applications"),
+        (["--app", "U-Net", "--weight", "u-net=-1"], 2, "a weight is -1"),
+        (
+            ["--app", "U-Net", "--weight", "UNet=1"],
+            2,
+            "--weight: UNet is not among the applications (did you mean U-Net?)",
+        ),
         (["--app", "Nothing"], 2, "unknown application"),
         (["--app", "U-Net", "--objective", "area"], 2, "'area' is not one of"),
         (["--app", "U-Net", "--space", "missing.toml"], 2, "missing.toml: no such file"),

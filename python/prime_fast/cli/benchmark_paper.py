@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import emit, output_options
+from prime_fast.cli.options import Choice, emit, output_options
 from prime_fast.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     "--section",
     "sections",
     multiple=True,
-    metavar="NAME",
-    help="single, several, zero-shot, edge-tpu, ablations or queries; repeat for more. All by default.",
+    type=Choice(["single", "several", "zero-shot", "edge-tpu", "ablations", "queries"]),
+    help="Part of the evaluation; repeat for more. All by default.",
 )
 @click.option(
     "--method",
@@ -52,12 +52,16 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Online method; repeat for more. All but random by default.",
 )
-@click.option("--budget", metavar="NAME", help="quick, standard or thorough.  [default: standard]")
+@click.option(
+    "--budget",
+    type=Choice(["quick", "standard", "thorough"]),
+    help="Effort of training and search.  [default: standard]",
+)
 @click.option(
     "--surrogate",
     "architecture",
-    metavar="NAME",
-    help="mlp or transformer, for all methods; each method's own by default.",
+    type=Choice(["mlp", "transformer"]),
+    help="Network, for all methods; each method's own by default.",
 )
 @click.option("--proposals", type=int, help="Designs that a method may propose.  [default: 16]")
 @click.option("--queries", type=int, help="Queries of an online search.  [default: 10000]")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from prime_fast.cli.benchmark_paper import show_tables
-from prime_fast.cli.options import output_options
+from prime_fast.cli.options import Choice, output_options
 from prime_fast.cli.progress import progress_bar
 
 
@@ -38,7 +38,11 @@ from prime_fast.cli.progress import progress_bar
 @click.option("--batch", type=int, help="Designs a round of refinement.  [default: 4]")
 @click.option("--acquisition", metavar="NAME", help="conservative, mean or optimistic.  [default: mean]")
 @click.option("--area", "area_mm2", type=float, metavar="MM2", help="Limit.  [default: 29]")
-@click.option("--budget", metavar="NAME", help="quick, standard or thorough.  [default: standard]")
+@click.option(
+    "--budget",
+    type=Choice(["quick", "standard", "thorough"]),
+    help="Effort of training and search.  [default: standard]",
+)
 @click.option("--workers", default=1, show_default=True, help="Local processes.")
 @click.option("--threads", type=int, help="Threads of each.")
 @click.option("--ray", metavar="ADDRESS", help="Ray cluster to use instead: HOST:PORT, or auto.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from prime_fast.cli.benchmark_paper import show_tables
-from prime_fast.cli.options import output_options
+from prime_fast.cli.options import Choice, output_options
 from prime_fast.cli.progress import progress_bar
 
 
@@ -43,7 +43,11 @@ from prime_fast.cli.progress import progress_bar
     help="Also design for a device from the logs of the others.",
 )
 @click.option(
-    "--budget", default="standard", show_default=True, metavar="NAME", help="quick, standard or thorough."
+    "--budget",
+    type=Choice(["quick", "standard", "thorough"]),
+    default="standard",
+    show_default=True,
+    help="Effort of training and search.",
 )
 @click.option("--feasible", default=1_000, show_default=True, help="Feasible designs of a log.")
 @click.option(

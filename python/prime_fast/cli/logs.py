@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from prime_fast.cli import logs_convert
-from prime_fast.cli.options import Assignment, emit, grouped, output_options, space_option
+from prime_fast.cli.options import Assignment, emit, grouped, output_options, space_option, unique
 
 
 @click.group("logs")
@@ -123,10 +123,10 @@ def inspect_(
         where,
         objective,
         mapping=mapping,
-        columns=dict(columns),
+        columns=unique("--column", columns),
         feasible_values=grouped(feasible_values),
         application=application,
         least_feasible=0,
     )
-    inspection = inspect(log, dict(limits))
+    inspection = inspect(log, unique("--limit", limits))
     emit(inspection.as_dict, lambda: render(inspection, Console()))

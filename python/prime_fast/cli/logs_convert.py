@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import Assignment, Choice, emit, output_options, space_option, warn
+from prime_fast.cli.options import Assignment, Choice, emit, output_options, space_option, unique, warn
 from prime_fast.cli.progress import progress_bar
 from prime_fast.errors import ConfigurationError, DataError, did_you_mean
 
@@ -95,10 +95,7 @@ def command(
     check_suffix(out)
     if out.exists() and any(path.exists() and out.samefile(path) for path in paths):
         raise ConfigurationError(f"--out: {out} is one of the logs to convert; name another file")
-    names = [name for name, _ in limits]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigurationError(f"--limit: `{name}` is given twice")
+    within = unique("--limit", limits)
     kinds = {_holds_records(path) for path in paths if path.exists()}
     if len(kinds) > 1:
         raise ConfigurationError(
@@ -114,13 +111,13 @@ def command(
     else:
         if runtime_unit is not None:
             raise ConfigurationError("--runtime-unit is for TFRecord files; of a table, name the --objective")
-        frame, figure = _table(paths, application, space, mapping, objective, dict(columns))
-    frame, left_out = _within(frame, dict(limits))
+        frame, figure = _table(paths, application, space, mapping, objective, unique("--column", columns))
+    frame, left_out = _within(frame, within)
     write_table(frame, out)
     result = {
         "file": str(out),
         "objective": figure,
-        "limits": dict(limits),
+        "limits": within,
         "beyond_limits": left_out,
         "designs": frame.height,
         "feasible": int(frame["feasible"].sum()),

@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from prime_fast.cli.options import Assignment, Choice, emit, grouped, output_options, space_option, warn
+from prime_fast.cli.options import (
+    Assignment,
+    Choice,
+    emit,
+    grouped,
+    output_options,
+    space_option,
+    unique,
+    warn,
+)
 from prime_fast.cli.progress import progress_bar
 
 
@@ -158,10 +167,10 @@ def command(
             space=space,
             contexts=None if contexts is None else read_contexts(contexts),
             learn_from=list(learn_from) or None,
-            weights=dict(weights) or None,
-            references=dict(references) or None,
-            limits=dict(limits) or None,
-            columns=dict(columns) or None,
+            weights=unique("--weight", weights) or None,
+            references=unique("--reference", references) or None,
+            limits=unique("--limit", limits) or None,
+            columns=unique("--column", columns) or None,
             feasible_values=grouped(feasible_values) or None,
             out=out if out is not None else _default_directory(applications, logs),
             progress=progress,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.errors import did_you_mean
+from prime_fast.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +44,22 @@ class Assignment(click.ParamType[tuple[str, float | str]]):
             return name.strip(), float(text)
         except ValueError:
             self.fail(f"{text!r} in {value!r} is not a number", param, ctx)
+
+
+def unique(option: str, assignments: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return values by name.
+
+    Raises
+    ------
+    ConfigurationError
+        If a name is given twice: which value was meant can't be known.
+    """
+    values: dict[str, Any] = {}
+    for name, value in assignments:
+        if name in values:
+            raise ConfigurationError(f"{option}: `{name}` is given twice")
+        values[name] = value
+    return values
 
 
 def grouped(assignments: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

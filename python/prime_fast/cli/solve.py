@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from prime_fast.cli.options import Assignment, Choice, emit, output_options, space_option, wrapped
+from prime_fast.cli.options import Assignment, Choice, emit, output_options, space_option, unique, wrapped
+from prime_fast.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
     from prime_fast.exact import SolveResult
 
+OBJECTIVES: dict[str, Literal["latency", "energy", "energy_delay"]] = {
+    "latency_us": "latency",
+    "energy_uj": "energy",
+    "energy_delay": "energy_delay",
+}
 UNITS = {"latency": "us", "energy": "uJ", "energy_delay": "uJ us"}
 COLUMNS = {
     "latency_us": "latency us",
@@ -34,22 +40,23 @@ COLUMNS = {
     "--weight",
     "weights",
     multiple=True,
-    type=float,
-    help="Weight of an application in the mean, in their order; equal by default.",
+    type=Assignment(number=True),
+    help="Weight of an application; 1.",
 )
 @click.option(
     "--objective",
-    type=Choice(["latency", "energy", "energy_delay"]),
-    default="latency",
+    type=Choice(list(OBJECTIVES)),
+    default="latency_us",
     show_default=True,
     help="What to minimise.",
 )
 @click.option(
-    "--mean",
+    "--combine",
+    "mean",
     type=Choice(["geometric", "arithmetic"]),
     default="geometric",
     show_default=True,
-    help="Mean over several applications.",
+    help="Of several applications, minimise this mean of the objective.",
 )
 @click.option(
     "--limit",
@@ -71,7 +78,8 @@ COLUMNS = {
 @output_options
 def command(
     applications: tuple[str, ...],
-    weights: tuple[float, ...],
+    weights: tuple[tuple[str, float], ...],
+    objective: str,
     limits: tuple[tuple[str, float], ...],
     space: str | None,
     **options: Any,
@@ -83,21 +91,39 @@ def command(
 
     \b
     prime-fast solve --app MobileNetV2 --limit area_mm2=29
-    prime-fast solve --app U-Net --app M4 --objective energy --limit area_mm2=40
+    prime-fast solve --app U-Net --app M4 --objective energy_uj
     """  # noqa: D301 (click reads \b)
     from prime_fast import exact
     from prime_fast.space import space_named
 
     result = exact.solve(
         list(applications),
-        limits=dict(limits),
-        weights=list(weights) or None,
+        limits=unique("--limit", limits),
+        objective=OBJECTIVES[objective],
+        weights=_weights(applications, unique("--weight", weights)),
         space=space_named(space),
         **options,
     )
     emit(result.as_dict, lambda: click.echo("\n".join(lines(result))))
     if result.stopped_by == "interrupt":
         raise KeyboardInterrupt
+
+
+def _weights(applications: tuple[str, ...], given: dict[str, float]) -> list[float] | None:
+    """Return the weight of each application, None where none is given."""
+    from prime_fast.workload import application_named
+
+    if not given:
+        return None
+    names = [application_named(each).name for each in applications]
+    by_lower = {name.lower(): value for name, value in given.items()}
+    for name in given:
+        if name.lower() not in map(str.lower, names):
+            raise ConfigurationError(
+                f"--weight: {name} is not among the applications{did_you_mean(name, names)}: "
+                f"{', '.join(names)}"
+            )
+    return [by_lower.get(name.lower(), 1.0) for name in names]
 
 
 def lines(result: SolveResult) -> list[str]:

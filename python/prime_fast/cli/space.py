@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import Assignment, emit, output_options
+from prime_fast.cli.options import Assignment, emit, output_options, unique
 
 if TYPE_CHECKING:
     from prime_fast.spaces import InferredSpace
@@ -67,7 +67,12 @@ def infer(
     if out.exists() and not overwrite:
         raise ConfigurationError(f"{out} exists; name another file, or replace it with --overwrite")
     found = infer_space(
-        logs, parameters=parameters, not_parameters=not_parameters, kinds=dict(kinds), name=name, title=title
+        logs,
+        parameters=parameters,
+        not_parameters=not_parameters,
+        kinds=unique("--kind", kinds),
+        name=name,
+        title=title,
     )
     with atomic_file(out) as file:
         file.write(found.toml.encode())

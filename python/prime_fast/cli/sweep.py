@@ -14,11 +14,12 @@ from prime_fast.cli.options import (
     output_options,
     space_option,
     terminal_width,
+    unique,
     verbose,
     wrapped,
 )
 from prime_fast.cli.progress import progress_bar
-from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
+from prime_fast.errors import NoFeasibleDesignError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,10 +103,6 @@ def command(
     from prime_fast import sweeping, sweeping_shards
     from prime_fast.space import space_named
 
-    names = [name for name, _ in limits]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigurationError(f"--limit: `{name}` is given twice")
     if out is not None:
         sweeping.output_files(out)
     where = space_named(space)
@@ -113,7 +110,7 @@ def command(
         run = sweeping.sweep if ray is None else partial(sweeping_shards.sweep_on_ray, ray=ray)
         result = run(
             application,
-            limits=dict(limits),
+            limits=unique("--limit", limits),
             front=_names(front),
             histograms=_names(histograms),
             space=where,

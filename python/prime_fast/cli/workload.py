@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prime_fast.cli.options import emit, output_options, wrapped
+from prime_fast.cli.options import emit, output_options, terminal_width, unique, wrapped
 from prime_fast.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BYTES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 COUNTS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
-# Widths of the columns of layers: name, kind, output.
+# Widths of the columns of layers in 80 columns: name, kind, output.
 NAME, KIND, OUTPUT = 20, 19, 12
 
 
@@ -106,11 +106,13 @@ def import_(
         raise ConfigurationError(
             f"{taken} is an application that ships with the package; give the network another --name"
         )
-    for option, pairs in (("--dim", dims), ("--value", values)):
-        for each, _ in pairs:
-            if [given for given, _ in pairs].count(each) > 1:
-                raise ConfigurationError(f"{option}: `{each}` is given twice")
-    found = import_onnx(file, chosen, dims=dict(dims), values=dict(values), most_unmapped=most_unmapped)
+    found = import_onnx(
+        file,
+        chosen,
+        dims=unique("--dim", dims),
+        values=unique("--value", values),
+        most_unmapped=most_unmapped,
+    )
     with atomic_file(out) as opened:
         opened.write(found.toml.encode())
     emit(lambda: _imported(found, out), lambda: click.echo("\n".join(_import_lines(found, out))))
@@ -221,7 +223,7 @@ def _summary(application: Application) -> dict[str, Any]:
 
 
 def lines(application: Application) -> list[str]:
-    """Return an application as lines of at most 80 columns."""
+    """Return an application as lines that fit the terminal."""
     from prime_fast.workload import FEATURES, context_of
 
     totals = application.totals
@@ -230,13 +232,17 @@ def lines(application: Application) -> list[str]:
         *_wrapped(f"Source: {application.source}"),
     ]
     shown += [f"Input: {_shape(application.input)}", ""]
+    more = max(0, terminal_width() - 80)
+    longest = [max(len(text(layer)) for layer in application.layers) for text in (_name, _window)]
+    name = max(NAME, min(longest[0], NAME + more))
+    kind = max(KIND, min(longest[1], KIND + more - (name - NAME)))
     shown.append(
-        f"{'layer':<{NAME}} {'kind':<{KIND}} {'output':<{OUTPUT}} {'MACs':>7} {'param.':>8} {'activ.':>8}"
+        f"{'layer':<{name}} {'kind':<{kind}} {'output':<{OUTPUT}} {'MACs':>7} {'param.':>8} {'activ.':>8}"
     )
     for layer in application.layers:
         activations = layer["input_bytes"] + layer["output_bytes"]
         shown.append(
-            f"{_cut(layer['name'], NAME):<{NAME}} {_cut(_window(layer), KIND):<{KIND}} "
+            f"{_cut(layer['name'], name):<{name}} {_cut(_window(layer), kind):<{kind}} "
             f"{_cut(_shape(layer['output']), OUTPUT):<{OUTPUT}} {count(layer['macs']):>7} "
             f"{size(layer['parameter_bytes']):>8} {size(activations):>8}"
         )
@@ -251,6 +257,10 @@ def lines(application: Application) -> list[str]:
         *shown,
         *_wrapped("context: log(1 + value), what a surrogate of several applications knows of each"),
     ]
+
+
+def _name(layer: dict[str, Any] | Any) -> str:
+    return str(layer["name"])
 
 
 def _window(layer: dict[str, Any] | Any) -> str:
