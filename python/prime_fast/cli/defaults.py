@@ -152,8 +152,12 @@ def _told(value: object) -> str:
 
 
 def in_force(ctx: click.Context, file: Path | None) -> list[str]:
-    """Return each option that is not at its built-in default, with where its value is from."""
+    """Return the arguments, and each option that is not at its built-in default, with where it is from."""
     told = []
+    for argument in ctx.command.params:
+        if isinstance(argument, click.Argument):
+            value = ctx.params.get(str(argument.name))
+            told += map(str, value) if isinstance(value, tuple) else [str(value)]
     for key, option in options_of(ctx.command).items():
         source = ctx.get_parameter_source(str(option.name))
         value = ctx.params.get(str(option.name))
