@@ -566,8 +566,10 @@ def test_command_prints_within_80_columns_and_writes_files(run: Run, several: Pa
     assert table.height == analysis.changes.single.height + analysis.changes.pairs.height
     assert table["second_parameter"].null_count() == analysis.changes.single.height
     code, out, err = run("explain", several, "--samples", 100, "--json", "--out", "all.json")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert [f"Warning: {warning}" for warning in json.loads(out)["warnings"]] == err.splitlines()
     data, whole = json.loads(out), json.loads((tmp_path / "all.json").read_text())
+    assert data.pop("schema") == "prime-fast/explain/1"
     assert data == {name: value for name, value in whole.items() if name != "pairs"}
     assert len(whole["pairs"]) == analysis.changes.pairs.height
     assert data["simulator_queries"] == analysis.queries

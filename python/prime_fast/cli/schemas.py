@@ -54,7 +54,7 @@ class Distance(TypedDict):
 
     changed_parameters: int
     rank_distance: int
-    never_feasible: Any
+    never_feasible: list[str]
     nearest: list[Row]
     parameters: list[Row]
     applications: list[Row]
