@@ -62,6 +62,7 @@ def test_optimize_writes_a_run_that_can_be_repeated(finished: tuple[pf.OptimizeR
     result, out = finished
     names = {path.name for path in out.iterdir()}
     assert names == {
+        ".lock",
         "manifest.json",
         "proposals.csv",
         "proposals.parquet",

@@ -543,10 +543,8 @@ def test_a_mistake_is_one_clear_error(case: str, made: Path, mistakes: Path, run
 
 
 def test_two_at_a_time_in_one_directory_are_refused(made: Path, tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
-
     def nested(designs: Designs) -> pl.DataFrame:
-        with pytest.raises(ConfigurationError, match="another process refines here"):
+        with pytest.raises(ConfigurationError, match="another process is at work in this directory"):
             refine(made, answer, queries=4, out=tmp_path / "refine")
         return answer(designs)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prime_fast.designs import ReferenceDesign, reference_design, reference_design_names
     from prime_fast.exact import SolveResult, solve
     from prime_fast.explanation import Report
-    from prime_fast.pipeline import OptimizeResult, optimize
+    from prime_fast.pipeline import OptimizeResult, optimize, resume
     from prime_fast.refining import RefineResult, refine
     from prime_fast.simulator import Scores, Simulator
     from prime_fast.space import DesignSpace
@@ -52,6 +52,7 @@ __all__ = [
     "reference_design",
     "reference_design_names",
     "refine",
+    "resume",
     "search",
     "solve",
     "surrogate",
@@ -78,6 +79,7 @@ _HOMES = {
     "reference_design": "designs",
     "reference_design_names": "designs",
     "refine": "refining",
+    "resume": "pipeline",
     "solve": "exact",
     "sweep": "sweeping",
 }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prime_fast.hedging import Score
     from prime_fast.space import DesignSpace, Ranks
     from prime_fast.surrogate import Prediction, TrainingData
+    from prime_fast.surrogate.checkpoint import Checkpoint
     from prime_fast.surrogate.constraints import LearnedConstraint
     from prime_fast.surrogate.training import Record
 
@@ -270,6 +271,7 @@ def run_offline(
     progress: Callable[[str, int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     record: Record | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> OfflineResult:
     """Propose designs by a method.
 
@@ -288,6 +290,7 @@ def run_offline(
     progress : callable, optional
         Called with a stage's name, what is done and the total.
     should_stop, record : callable, optional
+    checkpoint : Checkpoint, optional
         As for `surrogate.train`.
 
     Returns
@@ -315,8 +318,9 @@ def run_offline(
         raise NoFeasibleDesignError(f"none of {len(task.candidates)} candidates is within the limits")
     _check_references(task)
     start = time.perf_counter()
-    surrogate = _trained(chosen, task, seed, budget, architecture, progress, should_stop, record)
-    seconds = {"training": time.perf_counter() - start}
+    surrogate = _trained(chosen, task, seed, budget, architecture, progress, should_stop, record, checkpoint)
+    before = 0.0 if checkpoint is None else checkpoint.seconds_before
+    seconds = {"training": before + time.perf_counter() - start}
     start = time.perf_counter()
     designs, interrupted, own = _searched(chosen, task, surrogate, seed, budget, proposals, progress)
     seconds |= {"search": time.perf_counter() - start, "search_own": own}
@@ -407,6 +411,7 @@ def _trained(
     progress: Callable[[str, int, int], None] | None,
     should_stop: Callable[[], bool] | None,
     record: Record | None,
+    checkpoint: Checkpoint | None,
 ) -> SurrogateModel:
     data = training_data(task, infeasible=method.infeasible)
     if method.kind == "trees":
@@ -426,6 +431,7 @@ def _trained(
         limits=task.known_limits,
         should_stop=should_stop,
         record=record,
+        checkpoint=checkpoint,
         progress=None if progress is None else lambda done, total: progress("training", done, total),
     )
 

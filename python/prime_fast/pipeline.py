@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 
-from prime_fast.errors import ConfigurationError, NoFeasibleDesignError, did_you_mean
-from prime_fast.logs import Log, LogMapping, bundled_log
-from prime_fast.logs.reading import DEFAULT_OBJECTIVE, mapping_of, read_rows
-from prime_fast.methods import method_named
-from prime_fast.offline import (
-    SEARCH_BATCH,
-    SEARCH_EVALUATIONS,
-    Combine,
-    LoggedDesigns,
-    OfflineResult,
-    OfflineTask,
-    run_offline,
-    varying_limit,
+from prime_fast.errors import (
+    ConfigurationError,
+    DataError,
+    NoFeasibleDesignError,
+    PrimeFastError,
 )
-from prime_fast.run_directory import RunDirectory, json_data
-from prime_fast.space import DesignSpace, space_named
+from prime_fast.logs import Log, LogMapping, read_table
+from prime_fast.logs.reading import DEFAULT_OBJECTIVE, mapping_of
+from prime_fast.methods import method_named
+from prime_fast.offline import Combine, OfflineResult, OfflineTask, run_offline, varying_limit
+from prime_fast.run_directory import MANIFEST, RunDirectory, json_data, read_manifest
+from prime_fast.run_inputs import (
+    DEFAULT_LIMITS,
+    RunInputs,
+    check_logs,
+    log_entries,
+    recorded_logs,
+    resolved,
+)
+from prime_fast.space import space_named
 from prime_fast.verification import EDGE_TPU_V1, reference_designs, simulators_for, verify
-from prime_fast.workload import Application, application_names, is_file_name, own_application, workload_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from prime_fast.offline import SurrogateModel
-    from prime_fast.space import Ranks
+    from prime_fast.space import DesignSpace, Ranks
     from prime_fast.surrogate.constraints import LearnedConstraint
 
 Budget = Literal["quick", "standard", "thorough"]
 Architecture = Literal["mlp", "transformer"]
 Progress = Callable[[str, int, int], None]
 
-DEFAULT_APPLICATION = "MobileNetV2"
-# The area that PRIME names for the Edge TPU, and so the limit for a part that is to replace it.
-DEFAULT_LIMITS = {"area_mm2": 27.0}
+SURROGATE = "surrogate.safetensors"
 
 
 @dataclass(frozen=True)
@@ -257,117 +258,219 @@ def optimize(
     ConfigurationError, DataError, NoFeasibleDesignError
         One sentence that says what is wrong and what would be right.
     """
-    if proposals < 1:
-        raise ConfigurationError(f"proposals is {proposals}; it must be at least 1")
+    _check_threads(threads)
+    mapping = mapping_of(mapping)
+    inputs = resolved(
+        applications,
+        logs,
+        learn_from,
+        space=space_named(space),
+        objective=objective or mapping.objective or DEFAULT_OBJECTIVE,
+        limits=limits,
+        proposals=proposals,
+        method=method,
+        combine=combine,
+        weights=weights,
+        references=references,
+        contexts=contexts,
+        budget=budget,
+        architecture=architecture,
+        seed=seed,
+        mapping=mapping,
+        columns=columns,
+        feasible_values=feasible_values,
+    )
+    run = None if out is None else RunDirectory.begin(out, inputs.to_manifest())
+    with _noted(run):
+        try:
+            read = inputs.read_logs(logs)
+            task = inputs.task(read)
+        except PrimeFastError:
+            # Nothing but the inputs is there yet, and these are of no use.
+            if run is not None:
+                run.discard()
+            raise
+        if run is not None:
+            run.began_with(logs=log_entries(read))
+        return _run(inputs, task, read, run, threads, progress)
+
+
+def resume(
+    path: str | Path,
+    *,
+    logs: Log | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> OptimizeResult:
+    """Go on with a run of `optimize` that was killed, interrupted or failed; read a complete one's result.
+
+    On the machine where it was begun it ends with the files of a run without interruption, byte for byte but
+    for the times in the manifest.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run's directory. All inputs come from its manifest.
+    logs : Log, optional
+        The log, where the run was given one that no file holds as it was.
+    threads, progress
+        As for `optimize`.
+
+    Returns
+    -------
+    OptimizeResult
+
+    Raises
+    ------
+    ConfigurationError, DataError, NoFeasibleDesignError
+        As `optimize`, and if there is no run, another process is at work on it, a log of it is gone or has
+        changed, its manifest or its checkpoint is damaged, or this version trains with other settings.
+    """
+    _check_threads(threads)
+    path = Path(path)
+    if read_manifest(path).get("status") == "complete":
+        return _read_result(path)
+    run = RunDirectory.reopen(path)
+    if run.manifest["status"] == "complete":
+        # By another process, meanwhile.
+        run.release()
+        return _read_result(path)
+    try:
+        inputs = RunInputs.from_manifest(run.manifest, path / MANIFEST)
+        _check_settings(run.manifest, inputs)
+        if logs is None:
+            read = recorded_logs(run.manifest, inputs)
+        else:
+            read = inputs.read_logs(logs)
+            check_logs(run.manifest.get("logs") or log_entries(read), read)
+        task = inputs.task(read)
+        run.resumed(logs=log_entries(read))
+    except BaseException:
+        # The manifest stays as it is.
+        run.release()
+        raise
+    with _noted(run):
+        return _run(inputs, task, read, run, threads, progress)
+
+
+def _check_threads(threads: int | None) -> None:
     if threads is not None and threads < 1:
         raise ConfigurationError(f"threads is {threads}; it must be at least 1")
-    if budget not in SEARCH_EVALUATIONS:
-        raise ConfigurationError(f"unknown budget `{budget}`; known: {', '.join(SEARCH_EVALUATIONS)}")
-    chosen = method_named(method)
-    space = space_named(space)
-    own: dict[str, Application] = {}
-    targets = _applications(applications, logs, own)
-    learned = _applications(learn_from, logs, own) if learn_from is not None else targets
-    for name in learned if logs is None else []:
-        if name in own:
+
+
+def _check_settings(manifest: Mapping[str, Any], inputs: RunInputs) -> None:
+    now = json_data(inputs.to_manifest())
+    for name in ("training", "search"):
+        if manifest.get(name) != now[name]:
             raise ConfigurationError(
-                f"no log of {name} comes with the package: name one by `logs`, or learn from applications "
-                "that have one (`learn_from`)"
+                f"the run was begun by prime-fast {manifest['environment']['packages']['prime-fast']}, whose "
+                f"settings of the {name} were others than now; go on with that version, or begin a new run"
             )
-    if limits is None:
-        limits = DEFAULT_LIMITS if space == DesignSpace.bundled() else {}
-    mapping = mapping_of(mapping)
-    objective = objective or mapping.objective or DEFAULT_OBJECTIVE
-    read = read_logs(learned, logs, space, objective, columns, feasible_values, mapping)
-    limits = _checked_limits(limits, space, read)
-    features = known_contexts([*learned, *targets], contexts, own)
-    task = OfflineTask(
-        space,
-        logged_designs(learned, read, space, limits),
-        tuple(targets),
-        limits,
-        features,
-        combine,
-        weights,
-        references,
-    )
-    trains = chosen.kind == "network"
-    inputs = {
-        "seed": seed,
-        "method": method,
-        "budget": budget,
-        "applications": targets,
-        "learned_from": learned,
-        "combine": combine,
-        "weights": dict(weights or {}),
-        "references": dict(references or {}),
-        "contexts": {name: features[name].tolist() for name in {**(contexts or {}), **own}},
-        "workloads": workload_texts(own),
-        "objective": objective,
-        "limits": limits,
-        "proposals": proposals,
-        "training": chosen.settings(budget, architecture).to_dict() if trains else None,
-        "search": {
-            "method": chosen.search, "evaluations": SEARCH_EVALUATIONS[budget], "batch": SEARCH_BATCH
-        },
-        "logs": [
-            {"sources": [asdict(source) for source in log.sources], "designs": len(log), "sha256": log.sha256}
-            for log in read
-        ],
-        "mapping": mapping.to_toml(),
-        "columns": dict(columns or {}),
-        "feasible_values": {name: list(values) for name, values in (feasible_values or {}).items()},
-        "space": space.to_toml(),
-    }  # fmt: skip
-    run = None if out is None else RunDirectory(out, inputs)
+
+
+@contextmanager
+def _noted(run: RunDirectory | None) -> Iterator[None]:
+    """Write into the manifest how a run ends that doesn't end well."""
     try:
-        found = run_offline(
-            method,
-            task,
-            seed=seed,
-            budget=budget,
-            architecture=architecture,
-            proposals=proposals,
-            progress=progress,
-            record=None if run is None else run.record,
-        )
-        if run is not None and trains:
-            found.surrogate.save(run.path / "surrogate.safetensors")  # type: ignore[union-attr]
-        result = _verified(task, found, read, inputs, own, threads, run)
-        if run is not None:
-            run.table("proposals", result.proposals)
-            run.close("interrupted" if result.interrupted else "complete", result=result.as_dict())
-    except KeyboardInterrupt:
-        if run is not None:
-            run.close("interrupted")
+        yield
+    except BaseException as error:
+        if run is not None and not run.closed:
+            status = {"status": "failed", "error": str(error) or type(error).__name__}
+            if isinstance(error, KeyboardInterrupt):
+                status = {"status": "interrupted"}
+            # What went wrong first is what counts: on a full disk this goes wrong as well.
+            with suppress(PrimeFastError):
+                run.close(**status)
         raise
-    except Exception as error:
+    finally:
         if run is not None:
-            run.close("failed", error=str(error))
-        raise
+            run.release()
+
+
+def _run(
+    inputs: RunInputs,
+    task: OfflineTask,
+    logs: list[Log],
+    run: RunDirectory | None,
+    threads: int | None,
+    progress: Progress | None,
+) -> OptimizeResult:
+    trains = method_named(inputs.method).kind == "network"
+    found = run_offline(
+        inputs.method,
+        task,
+        seed=inputs.seed,
+        budget=inputs.budget,
+        architecture=inputs.architecture,
+        proposals=inputs.proposals,
+        progress=progress,
+        record=None if run is None else run.records.write,
+        checkpoint=run.checkpoint if run is not None and trains else None,
+    )
+    if run is not None and trains:
+        found.surrogate.save(run.path / SURROGATE)  # type: ignore[union-attr]
+    result = _verified(task, found, logs, inputs, threads, run)
+    if run is not None:
+        run.table("proposals", result.proposals)
+        run.close("interrupted" if result.interrupted else "complete", result=result.as_dict())
     return result
+
+
+def _read_result(path: Path) -> OptimizeResult:
+    """Return the result of a run that is complete."""
+    manifest = read_manifest(path)
+    inputs = RunInputs.from_manifest(manifest, path / MANIFEST)
+    surrogate: SurrogateModel | None = None
+    if manifest.get("training") is not None:
+        from prime_fast.surrogate import Surrogate
+
+        surrogate = Surrogate.load(path / SURROGATE)
+    task = inputs.task([])
+    proposals, _ = read_table(path / "proposals.parquet")
+    try:
+        told = manifest["result"]
+        return OptimizeResult(
+            proposals=proposals,
+            references=pl.DataFrame(told["references"], infer_schema_length=None),
+            space=inputs.space,
+            objective=inputs.objective,
+            applications=inputs.applications,
+            limits=inputs.limits,
+            queries=dict(told["simulator_queries"]),
+            warnings=list(told["warnings"]),
+            surrogate=surrogate,
+            learned_constraints=_learned_constraints(task, surrogate),
+            spread_over=varying_limit(task, surrogate),
+            learned_from=inputs.learned_from,
+            combine=inputs.combine,
+            method=inputs.method,
+            seconds=dict(told["seconds"]),
+            out=path,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path / MANIFEST} is damaged: its result is not usable ({error!r})") from None
 
 
 def _verified(
     task: OfflineTask,
     found: OfflineResult,
     logs: list[Log],
-    inputs: Mapping[str, Any],
-    own: Mapping[str, Application],
+    inputs: RunInputs,
     threads: int | None,
     run: RunDirectory | None,
 ) -> OptimizeResult:
     """Ask the simulator what the proposals are worth, where there is one."""
     start = time.perf_counter()
-    space, objective, names = task.space, inputs["objective"], inputs["applications"]
+    space, objective, names = task.space, inputs.objective, inputs.applications
     table = _predictions(task, found, objective)
-    simulators = simulators_for(names, space, objective, own)
+    simulators = simulators_for(names, space, objective, inputs.own)
+    more = [] if run is None else run.manifest.get("warnings", [])
     queries = {"before_proposals": 0, "proposals": 0, "references": 0}
     if simulators:
         table = table.hstack(verify(task, simulators, found.designs, objective, threads))
         queries["proposals"] = len(found.designs) * len(simulators)
     references, queries["references"] = reference_designs(
-        task, inputs["learned_from"], logs, simulators, objective, threads
+        task, inputs.learned_from, logs, simulators, objective, threads
     )
     return OptimizeResult(
         proposals=table,
@@ -378,13 +481,13 @@ def _verified(
         limits=dict(task.limits),
         queries=queries,
         # Logs of one file tell the same of it.
-        warnings=list(dict.fromkeys(warning for log in logs for warning in log.warnings)),
+        warnings=list(dict.fromkeys([*(warning for log in logs for warning in log.warnings), *more])),
         surrogate=found.surrogate,
         learned_constraints=_learned_constraints(task, found.surrogate),
         spread_over=varying_limit(task, found.surrogate),
-        learned_from=inputs["learned_from"],
+        learned_from=inputs.learned_from,
         combine=task.combine,
-        method=inputs["method"],
+        method=inputs.method,
         interrupted=found.interrupted,
         seconds=found.seconds | {"verification": time.perf_counter() - start},
         out=None if run is None else run.path,
@@ -405,137 +508,6 @@ def _learned_constraints(task: OfflineTask, surrogate: object) -> dict[str, tupl
     # Trees learn none.
     of = getattr(surrogate, "constraints_of", None)
     return {name: () if of is None else of(task.context(name)) for name in task.applications}
-
-
-def _applications(
-    applications: str | Sequence[str] | None, logs: object, own: dict[str, Application]
-) -> list[str]:
-    """Return names of applications, bundled ones as they are spelled; what files describe goes into `own`."""
-    if applications is None:
-        return [DEFAULT_APPLICATION] if logs is None else []
-    given = [applications] if isinstance(applications, str) else list(applications)
-    if not given:
-        raise ConfigurationError("the list of applications is empty; name one, or leave the list out")
-    for position, name in enumerate(given):
-        if is_file_name(name):
-            application = own_application(name)
-            given[position] = application.name
-            own[application.name] = application
-    known = {name.lower(): name for name in application_names()}
-    for name in given:
-        if logs is None and name.lower() not in known and name not in own:
-            raise ConfigurationError(
-                f"unknown application `{name}`{did_you_mean(name, known.values())};"
-                f" known: {', '.join(known.values())}; or name a TOML file of one"
-            )
-    names = [known.get(name.lower(), name) for name in given]
-    if len({name.lower() for name in names}) < len(names):
-        raise ConfigurationError(f"an application is named twice: {', '.join(names)}")
-    return names
-
-
-def known_contexts(
-    names: list[str],
-    given: Mapping[str, Sequence[float]] | None,
-    own: Mapping[str, Application] | None = None,
-) -> dict[str, NDArray[np.float64]]:
-    """Return the features of each application that are known: those given, else those of its workload."""
-    from prime_fast.surrogate import context_of
-
-    bundled = set(application_names())
-    contexts = {name: context_of(Application.bundled(name)) for name in names if name in bundled}
-    contexts |= {name: context_of(application) for name, application in (own or {}).items()}
-    for name, values in (given or {}).items():
-        try:
-            contexts[name] = np.array(values, np.float64)
-        except (TypeError, ValueError):
-            raise ConfigurationError(f"the context of {name} is {values!r}; it must be numbers") from None
-        if contexts[name].ndim != 1 or not np.isfinite(contexts[name]).all():
-            raise ConfigurationError(f"the context of {name} must be a list of finite numbers")
-    return contexts
-
-
-def logged_designs(
-    names: list[str], logs: list[Log], space: DesignSpace, limits: Mapping[str, float]
-) -> dict[str, LoggedDesigns]:
-    """Return logs as arrays, with the limited metrics that the space doesn't compute."""
-    learned = [name for name in limits if name not in space.metric_names]
-    return {
-        name: LoggedDesigns(
-            log.ranks, log.values, log.feasible, {metric: _column(log, metric) for metric in learned}
-        )
-        for name, log in zip(names or ["the log"], logs, strict=True)
-    }
-
-
-def read_logs(
-    names: list[str],
-    logs: str | Path | Log | Sequence[str | Path] | None,
-    space: DesignSpace,
-    objective: str,
-    columns: Mapping[str, str] | None,
-    feasible_values: Mapping[str, Sequence[str]] | None,
-    mapping: LogMapping | None = None,
-) -> list[Log]:
-    """Return one log an application, or the one log where no application is named.
-
-    Raises
-    ------
-    ConfigurationError, DataError
-        If a log can't be read, or names applications but not the one that is asked for.
-    """
-    if mapping is not None and mapping.origin and (logs is None or isinstance(logs, Log)):
-        raise ConfigurationError(f"{mapping.origin}: a mapping says what files hold; name the files as logs")
-    if isinstance(logs, Log):
-        if len(names) > 1:
-            raise ConfigurationError("one Log serves one application; give files with a column `application`")
-        if others := _others(logs, names):
-            raise ConfigurationError(
-                f"the Log has rows of {', '.join(others)}; read one of {names[0]} alone "
-                f"(`read_log` with application={names[0]!r})"
-            )
-        return [logs]
-    if logs is None:
-        if space != DesignSpace.bundled():
-            raise ConfigurationError("the bundled logs are of PRIME's space; name logs of your own")
-        return [bundled_log(name, objective=objective) for name in names]
-
-    rows = read_rows(
-        logs, space, objective, mapping=mapping, columns=columns, feasible_values=feasible_values
-    )
-    if len(names) > 1:
-        return [rows.log(name) for name in names]
-    log = rows.log()
-    return [rows.log(names[0]) if _others(log, names) else log]
-
-
-def _others(log: Log, names: list[str]) -> list[str]:
-    """Return what a log that names applications has beside the one asked for; ``no application`` for null."""
-    if not names or "application" not in log.frame.columns:
-        return []
-    found = log.frame["application"].unique().sort().to_list()
-    if found == [None]:
-        return []
-    return [name or "no application" for name in found if (name or "").lower() != names[0].lower()]
-
-
-def _checked_limits(limits: Mapping[str, float], space: DesignSpace, logs: list[Log]) -> dict[str, float]:
-    """Return the limits; ConfigurationError if neither the space nor the logs know one."""
-    for name, value in limits.items():
-        if not (math.isfinite(value) and value > 0):
-            raise ConfigurationError(f"limit {name}={value}: a limit must be a positive, finite number")
-        for log in logs if name not in space.metric_names else []:
-            if name not in log.metrics:
-                metrics = sorted({*space.metric_names, *log.metrics})
-                raise ConfigurationError(
-                    f"unknown limit `{name}`{did_you_mean(name, metrics)};"
-                    f" known: {', '.join(metrics) or 'none'}"
-                )
-    return {name: float(value) for name, value in limits.items()}
-
-
-def _column(log: Log, name: str) -> NDArray[np.float64]:
-    return log.frame[name].fill_null(float("nan")).to_numpy()
 
 
 def _predictions(task: OfflineTask, found: OfflineResult, objective: str) -> pl.DataFrame:

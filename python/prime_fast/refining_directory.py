@@ -9,7 +9,6 @@ the outcome.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.locking import contents, lock_directory
 from prime_fast.logs.writing import atomic_file, write_table
 from prime_fast.run_directory import environment, json_data
 from prime_fast.surrogate import Surrogate
@@ -66,9 +66,18 @@ class RefinementDirectory:
         wanted = json.loads(json.dumps(json_data(dict(inputs))))
         try:
             path.mkdir(parents=True, exist_ok=True)
-            present = sorted(entry.name for entry in path.iterdir() if not entry.name.endswith(".tmp"))
         except OSError as error:
             raise ConfigurationError(f"{path}: can't be used as output directory: {error.strerror}") from None
+        _check_ours(path)
+        self._lock = lock_directory(path)
+        try:
+            self._begin(wanted)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, wanted: dict[str, Any]) -> None:
+        path, present = self.path, _check_ours(self.path)
         if MANIFEST in present:
             self.manifest = self._read_manifest()
             for name, value in wanted.items():
@@ -77,11 +86,6 @@ class RefinementDirectory:
                         f"{path}: was begun with {name} {_short(found)}, not {_short(value)}; give what it "
                         "was begun with, or another directory by --out"
                     )
-        elif present:
-            raise ConfigurationError(
-                f"{path}: holds {present[0]}, and no {MANIFEST}; name a directory that is new or empty, or "
-                "that of an earlier refinement"
-            )
         else:
             self.manifest = {"format": FORMAT, "inputs": wanted, "environment": environment()}
         self._journal = self._open()
@@ -115,7 +119,6 @@ class RefinementDirectory:
         except OSError as error:
             raise ConfigurationError(f"{file}: can't be written: {error.strerror}") from None
         try:
-            _lock(journal, self.path)
             journal.seek(0)
             content = journal.read()
             whole = content.rfind(b"\n") + 1
@@ -194,19 +197,19 @@ class RefinementDirectory:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
-        shutil.rmtree(self.calls, ignore_errors=True)
+            shutil.rmtree(self.calls, ignore_errors=True)
+        self._lock.release()
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep other processes out, where the system can."""
-    try:
-        fcntl: Any = importlib.import_module("fcntl")
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise ConfigurationError(f"{path}: another process refines here; wait for it, or end it") from None
+def _check_ours(path: Path) -> list[str]:
+    """Return what a directory holds; ConfigurationError if it is something else than a refinement."""
+    present = contents(path)
+    if present and MANIFEST not in present:
+        raise ConfigurationError(
+            f"{path}: holds {present[0]}, and no {MANIFEST}; name a directory that is new or empty, or "
+            "that of an earlier refinement"
+        )
+    return present
 
 
 def _short(value: object) -> str:

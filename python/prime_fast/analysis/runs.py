@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prime_fast.errors import ConfigurationError, DataError, PrimeFastError
-from prime_fast.logs import LogMapping, read_table
-from prime_fast.logs.formats import digest
+from prime_fast.logs import read_table
 from prime_fast.offline import LoggedDesigns, OfflineTask
-from prime_fast.pipeline import known_contexts, logged_designs, read_logs
-from prime_fast.run_directory import FORMAT, MANIFEST
+from prime_fast.run_directory import MANIFEST, read_manifest
+from prime_fast.run_inputs import RunInputs, known_contexts, logged_designs, recorded_logs
 from prime_fast.space import DesignSpace
 from prime_fast.workload import Application
 
@@ -41,7 +39,6 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "logs": list,
     "space": str,
 }
-BUNDLED = "bundled:"
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +104,7 @@ def read_run(path: str | Path) -> FinishedRun:
     warnings = []
     if manifest["status"] == "interrupted":
         warnings.append("the run was interrupted: its search had not ended")
-    logs, missing = _logs(manifest, space)
+    logs, missing = _logs(manifest, path)
     if missing is not None:
         warnings.append(f"the distance to the log is left out: {missing}")
     try:
@@ -124,17 +121,7 @@ def read_run(path: str | Path) -> FinishedRun:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    file = path / MANIFEST
-    if not file.is_file():
-        what = "no such directory" if not path.exists() else f"no {MANIFEST} in it"
-        raise ConfigurationError(f"{path}: {what}; name the directory of a run, as `optimize --out` makes it")
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{file} is damaged: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else None
-        raise DataError(f"{file}: its format is {found!r}; this version reads {FORMAT}")
+    file, manifest = path / MANIFEST, read_manifest(path)
     # A run that failed early is told apart before anything else is asked of its manifest.
     if manifest.get("status") == "running":
         raise ConfigurationError(f"{path}: the run is still going on, or was killed; nothing to explain yet")
@@ -197,44 +184,14 @@ def _proposals(path: Path, space: DesignSpace) -> pl.DataFrame:
     return table
 
 
-def _logs(manifest: dict[str, Any], space: DesignSpace) -> tuple[list[Log], str | None]:
+def _logs(manifest: dict[str, Any], path: Path) -> tuple[list[Log], str | None]:
     """Read the logs that were learned from, or say why they can't be."""
     try:
-        return _same_logs(manifest, space), None
+        return recorded_logs(manifest, RunInputs.from_manifest(manifest, path / MANIFEST)), None
     except (PrimeFastError, OSError) as error:
         return [], str(error)
     except (KeyError, TypeError, AttributeError) as error:
         return [], f"what the manifest says of the logs is damaged ({error!r})"
-
-
-def _same_logs(manifest: dict[str, Any], space: DesignSpace) -> list[Log]:
-    """Read the logs; DataError where they aren't what was learned from."""
-    names, entries = manifest["learned_from"], manifest["logs"]
-    if len(entries) != max(1, len(names)):
-        raise DataError(f"the manifest names {len(entries)} logs of {max(1, len(names))} applications")
-    # The applications share their files.
-    sources = entries[0]["sources"]
-    bundled = bool(names) and any(source["path"].startswith(BUNDLED) for source in sources)
-    for source in [] if bundled else sources:
-        file = Path(source["path"])
-        if not file.is_file():
-            raise DataError(f"the log {file} is not there (paths are relative to where the run was made)")
-        if digest(file) != source["sha256"]:
-            raise DataError(f"the log {file} has changed since the run")
-    logs = read_logs(
-        names,
-        None if bundled else [source["path"] for source in sources],
-        space,
-        manifest["objective"],
-        manifest.get("columns"),
-        manifest.get("feasible_values"),
-        LogMapping.from_toml(text, "the run's mapping") if (text := manifest.get("mapping")) else None,
-    )
-    for log, entry in zip(logs, entries, strict=True):
-        if log.sha256 != entry["sha256"]:
-            paths = ", ".join(source["path"] for source in entry["sources"])
-            raise DataError(f"the log {paths} is not read as it was for the run")
-    return logs
 
 
 def _task(manifest: dict[str, Any], space: DesignSpace, logs: list[Log]) -> OfflineTask:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from prime_fast import _core, parallel
 from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.locking import contents, locked_directory
 from prime_fast.logs.writing import atomic_file
 from prime_fast.run_directory import environment
 
@@ -76,7 +77,7 @@ class RunnerDirectory:
     ------
     ConfigurationError
         If the directory holds something else, was made by another version or with other inputs, holds
-        results that are not asked for, or can't be used.
+        results that are not asked for, is in use, or can't be used.
     DataError
         If its manifest is damaged.
     """
@@ -104,12 +105,21 @@ class RunnerDirectory:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            present = sorted(entry.name for entry in self.path.iterdir() if not entry.name.endswith(".tmp"))
         except OSError as error:
             raise ConfigurationError(
                 f"{path}: can't be used as output directory: {error.strerror or error}"
             ) from None
-        if MANIFEST in present:
+        present = contents(self.path)
+        if present and MANIFEST not in present:
+            raise ConfigurationError(
+                f"{path}: holds {present[0]}, and no {MANIFEST} of a benchmark; name a directory that "
+                "is new or empty, or that of an earlier run"
+            )
+        with locked_directory(self.path):
+            self._begin(wanted, chosen)
+
+    def _begin(self, wanted: dict[str, Any], chosen: dict[str, Any]) -> None:
+        if (self.path / MANIFEST).exists():
             found, before = self._manifest()
             _compare_inputs(self.path, found, wanted)
             _compare_selection(self.path, before, chosen)
@@ -118,13 +128,8 @@ class RunnerDirectory:
                 wanted[METHOD_SETTINGS] = noted | wanted[METHOD_SETTINGS]
             else:
                 wanted.pop(METHOD_SETTINGS, None)
-        elif present:
-            raise ConfigurationError(
-                f"{path}: holds {present[0]}, and no {MANIFEST} of a benchmark; name a directory that "
-                "is new or empty, or that of an earlier run"
-            )
         with atomic_file(self.path / MANIFEST) as file:
-            fields = {"kind": kind, "format": FORMAT, "inputs": wanted, "selection": chosen}
+            fields = {"kind": self.kind, "format": FORMAT, "inputs": wanted, "selection": chosen}
             file.write(json.dumps(fields | {"environment": environment()}, indent=2).encode())
         try:
             self.rows.mkdir(exist_ok=True)
@@ -208,6 +213,19 @@ class RunnerDirectory:
         KeyboardInterrupt
             At Ctrl-C, within a second or so; rows that were finished are kept.
         """
+        with locked_directory(self.path):
+            return self._complete(jobs, settings, run, workers, threads, ray, progress)
+
+    def _complete(
+        self,
+        jobs: Sequence[AnyJob],
+        settings: Settings,
+        run: Callable[[tuple[AnyJob, Settings]], Row],
+        workers: int,
+        threads: int | None,
+        ray: str | None,
+        progress: Progress | None,
+    ) -> dict[AnyJob, Row]:
         jobs = list(dict.fromkeys(jobs))
         rows = self.finished(jobs)
         missing = [job for job in jobs if job not in rows]

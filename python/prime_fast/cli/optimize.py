@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from prime_fast.cli.options import (
     Assignment,
@@ -15,11 +16,15 @@ from prime_fast.cli.options import (
     emit,
     grouped,
     output_options,
+    remark,
     space_option,
     unique,
     warn,
 )
 from prime_fast.cli.progress import progress_bar
+
+WITH_RESUME = {"resume", "threads", "json", "quiet", "verbose"}
+"""What changes nothing in a result."""
 
 
 @click.command("optimize")
@@ -127,6 +132,12 @@ from prime_fast.cli.progress import progress_bar
     type=click.Path(path_type=Path),
     help="New or empty directory for the run's files; prime-fast-runs/DATE-TIME-APP by default.",
 )
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Go on with the run in this directory, which has all its inputs.",
+)
 @output_options
 def command(
     applications: tuple[str, ...],
@@ -140,6 +151,7 @@ def command(
     columns: tuple[tuple[str, str], ...],
     feasible_values: tuple[tuple[str, str], ...],
     out: Path | None,
+    resume: Path | None,
     **options: Any,
 ) -> None:
     """Propose designs that beat the logged ones.
@@ -153,29 +165,38 @@ def command(
     prime-fast optimize --app M4 --learn-from MobileNetV2 --learn-from M5
     prime-fast optimize --logs mine.csv --space mine.toml --objective time_ms
     prime-fast optimize --logs "runs/*.csv" --space mine.toml --mapping names.toml
+    prime-fast optimize --resume prime-fast-runs/20260101-120000-mobilenetv2
     """  # noqa: D301 (click reads \b)
     from rich.console import Console
 
     from prime_fast import pipeline
     from prime_fast.cli.tables import print_result
     from prime_fast.logs import read_contexts
+    from prime_fast.run_directory import read_manifest
 
+    if resume is not None:
+        _check_alone(click.get_current_context())
+        if read_manifest(resume).get("status") == "complete":
+            remark(f"The run in {resume} is complete; this is its result.")
     with progress_bar() as progress:
-        result = pipeline.optimize(
-            list(applications) or None,
-            logs=list(logs) or None,
-            space=space,
-            contexts=None if contexts is None else read_contexts(contexts),
-            learn_from=list(learn_from) or None,
-            weights=unique("--weight", weights) or None,
-            references=unique("--reference", references) or None,
-            limits=unique("--limit", limits) or None,
-            columns=unique("--column", columns) or None,
-            feasible_values=grouped(feasible_values) or None,
-            out=out if out is not None else _default_directory(applications, logs),
-            progress=progress,
-            **options,
-        )
+        if resume is not None:
+            result = pipeline.resume(resume, threads=options["threads"], progress=progress)
+        else:
+            result = pipeline.optimize(
+                list(applications) or None,
+                logs=list(logs) or None,
+                space=space,
+                contexts=None if contexts is None else read_contexts(contexts),
+                learn_from=list(learn_from) or None,
+                weights=unique("--weight", weights) or None,
+                references=unique("--reference", references) or None,
+                limits=unique("--limit", limits) or None,
+                columns=unique("--column", columns) or None,
+                feasible_values=grouped(feasible_values) or None,
+                out=out if out is not None else _default_directory(applications, logs),
+                progress=progress,
+                **options,
+            )
     for warning in result.warnings:
         warn(warning)
     emit(result.as_dict, lambda: print_result(result, Console()))
@@ -192,3 +213,15 @@ def _default_directory(applications: tuple[str, ...], logs: tuple[Path, ...]) ->
     )
     stamp = dt.datetime.now(tz=dt.UTC).strftime("%Y%m%d-%H%M%S")
     return Path("prime-fast-runs") / (f"{stamp}-" + re.sub(r"[ *?[\]]", "_", subject.lower()))
+
+
+def _check_alone(context: click.Context) -> None:
+    """Raise a usage error for an option that --resume can't take, as the run has its own."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in WITH_RESUME:
+            raise click.UsageError(
+                f"{parameter.opts[0]} can't be given with --resume: the run goes on as it was begun",
+                context,
+            )

@@ -138,6 +138,12 @@ def warn(sentence: str) -> None:
         click.echo(f"Warning: {sentence}", err=True)
 
 
+def remark(sentence: str) -> None:
+    """Print a sentence on stderr that is no warning."""
+    if not quiet():
+        click.echo(sentence, err=True)
+
+
 def terminal_width() -> int:
     """Return the columns that text may take: the terminal's, COLUMNS, or 80."""
     import shutil

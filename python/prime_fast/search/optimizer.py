@@ -282,7 +282,7 @@ class Optimizer:
         if not isinstance(path, (str, os.PathLike)):
             raise ConfigurationError(f"the path is {path!r}; it must be a path of a file")
         header = {"format": FORMAT, "space": self.space.to_toml(), **self._setup}
-        content = safetensors.numpy.save(self._arrays(), {"prime_fast": json.dumps(header)})
+        content = safetensors.numpy.save(self.state(), {"prime_fast": json.dumps(header)})
         with atomic_file(path) as file:
             file.write(content)
 
@@ -320,9 +320,10 @@ class Optimizer:
             raise DataError(f"{path} is not a usable saved search: {error}") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self.space, self._setup, self._arrays())
+        return _rebuilt, (self.space, self._setup, self.state())
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that was asked and told, for `restore`; ConfigurationError without a journal."""
         journal = self.core.journal()
         if journal is None:
             raise ConfigurationError("a search that keeps no journal can't be saved or copied")
@@ -336,6 +337,29 @@ class Optimizer:
             "scores": scores,
             "violations": violations,
         }
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Bring a search just made with the same arguments to where `state` was taken, bit for bit.
+
+        Raises
+        ------
+        DataError
+            If the arrays are not of such a search.
+        """
+        columns = ("start_scores", "start_violations", "scores", "violations")
+        wanted = dict.fromkeys(columns, np.float64) | {"events": np.uint64, "indices": np.uint64}
+        for name, dtype in wanted.items():
+            if arrays[name].dtype != dtype or arrays[name].ndim != 1:
+                raise DataError(
+                    f"its array {name!r} is {arrays[name].dtype} of {arrays[name].ndim} dimensions"
+                )
+        self.core.replay(
+            arrays["events"],
+            arrays["start"],
+            arrays["start_scores"],
+            arrays["start_violations"],
+            (arrays["indices"], arrays["scores"], arrays["violations"]),
+        )
 
     def _rows(self, what: str, values: ArrayLike) -> NDArray[np.float64]:
         """Return rows of scores one after the other."""
@@ -361,16 +385,5 @@ def _rebuilt(space: DesignSpace, setup: Mapping[str, Any], arrays: Mapping[str, 
         keep=setup["keep"],
         **setup["options"],
     )
-    floats = ("start_scores", "start_violations", "scores", "violations")
-    wanted = dict.fromkeys(floats, np.float64) | {"events": np.uint64, "indices": np.uint64}
-    for name, dtype in wanted.items():
-        if arrays[name].dtype != dtype or arrays[name].ndim != 1:
-            raise DataError(f"its array {name!r} is {arrays[name].dtype} of {arrays[name].ndim} dimensions")
-    optimizer.core.replay(
-        arrays["events"],
-        arrays["start"],
-        arrays["start_scores"],
-        arrays["start_violations"],
-        (arrays["indices"], arrays["scores"], arrays["violations"]),
-    )
+    optimizer.restore(arrays)
     return optimizer

@@ -18,6 +18,7 @@ import safetensors.numpy
 
 from prime_fast.errors import ConfigurationError, DataError
 from prime_fast.logs.writing import atomic_file
+from prime_fast.surrogate.checkpoint import named_arrays
 from prime_fast.surrogate.constraints import PRODUCTS, LearnedConstraint, violations
 from prime_fast.surrogate.contexts import ContextScale
 from prime_fast.surrogate.data import Scale, check_ranks
@@ -293,7 +294,7 @@ class Surrogate:
             "selection": dict(self.selection),
             "versions": {name: version(name) for name in ("jax", "equinox", "optax", "numpy", "safetensors")},
         }
-        tensors = {name: np.ascontiguousarray(array) for name, array in _named_arrays(self.networks).items()}
+        tensors = {name: np.ascontiguousarray(array) for name, array in named_arrays(self.networks).items()}
         content = safetensors.numpy.save(tensors, {"prime_fast": json.dumps(header, allow_nan=False)})
         with atomic_file(path) as file:
             file.write(content)
@@ -358,12 +359,6 @@ class Surrogate:
             raise DataError(f"{path} is not a usable surrogate: its header lacks {error}") from None
         except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise DataError(f"{path} is not a usable surrogate: {error}") from None
-
-
-def _named_arrays(networks: Any) -> dict[str, NDArray[np.float32]]:
-    """Return the ensemble's arrays by their place in it, such as ``.layers.layers[0].weight``."""
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(networks, eqx.is_array))
-    return {jax.tree_util.keystr(place): np.asarray(leaf) for place, leaf in leaves}
 
 
 def _members(networks: Any) -> int:

@@ -14,6 +14,8 @@ limit rejects: what is certain needs no learning, and the rest gets the attentio
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +29,7 @@ from scipy import special, stats
 
 from prime_fast.errors import DataError, PrimeFastError
 from prime_fast.surrogate.adversary import Adversary, DivergedError
+from prime_fast.surrogate.checkpoint import Saved, named_arrays, with_arrays
 from prime_fast.surrogate.constraints import LearnedConstraint, learn_constraints, violations
 from prime_fast.surrogate.contexts import ContextScale
 from prime_fast.surrogate.data import Scale, TrainingData
@@ -39,6 +42,8 @@ from prime_fast.surrogate.surrogate import Surrogate, padded_outputs
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PRNGKeyArray
     from numpy.typing import NDArray
+
+    from prime_fast.surrogate.checkpoint import Checkpoint
 
 Record = Callable[[dict[str, Any]], None]
 
@@ -215,6 +220,7 @@ class _Session:
         progress: Callable[[int, int], None] | None,
         should_stop: Callable[[], bool] | None,
         record: Record | None,
+        checkpoint: Checkpoint | None,
     ) -> None:
         # Any integer is a seed; those that generators take are of 64 bits.
         self.data, self.settings, self.seed, self.limits = data, settings, seed % SEEDS, limits
@@ -255,6 +261,51 @@ class _Session:
         self.key = jax.random.key(int(generator.integers(1 << 31)))
         self.total = settings.steps
         self.done = 0
+        self.found: list[dict[str, Any]] = []
+        """What came of each candidate."""
+        self.selection: dict[str, Any] = {}
+        """The choice between them, once it is made."""
+        self.checkpoint = checkpoint
+        self.saved: Saved | None = None
+        if checkpoint is not None:
+            told = [settings.to_dict(), self.seed, self.limits, data.sha256, data.space.to_toml()]
+            self.identity = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+            self.saved = checkpoint.load(self.identity)
+
+    def save(self, phase: str, step: int, recorded: int, state: State, adversary: Adversary | None) -> None:
+        """Write down where training stands: `train` and `resume` go on from it, bit for bit."""
+        if self.checkpoint is None:
+            return
+        generation, arrays = (0, {}) if adversary is None else adversary.state()
+        header = {
+            "phase": phase,
+            "step": step,
+            "recorded": recorded,
+            "generation": generation,
+            "done": self.done,
+            "total": self.total,
+            "found": self.found,
+            "selection": self.selection,
+            "constraints": [[one.to_dict() for one in several] for several in self.constraints],
+        }
+        self.checkpoint.save(self.identity, header, named_arrays(state, "state") | arrays)
+
+    def resume(self) -> bool:
+        """Take up what a checkpoint holds; return whether the selection was over."""
+        if self.saved is None:
+            return False
+        header = self.saved.header
+        self.done, self.found, self.selection = header["done"], header["found"], header["selection"]
+        if header["phase"] == "selection":
+            return False
+        self.total = header["total"]
+        self._take_constraints(
+            tuple(
+                tuple(LearnedConstraint.from_dict(one, self.data.space) for one in several)
+                for several in header["constraints"]
+            )
+        )
+        return True
 
     def emit(self, **values: Any) -> None:
         if self.record is not None:
@@ -324,6 +375,12 @@ class _Session:
         marks = {round(horizon * (1 + n) / settings.checkpoints) for n in range(settings.checkpoints)}
         period = max(1, horizon // RECORDS)
         pool, step, recorded, length = None, 0, 0, 1
+        if self.saved is not None and self.saved.header["phase"] == phase:
+            (header, arrays), self.saved = self.saved, None
+            step, recorded = header["step"], header["recorded"]
+            state = with_arrays(state, arrays, "state")
+            if adversary is not None:
+                pool = adversary.restore(header["generation"], arrays)
         while step < steps:
             if self.should_stop is not None and self.should_stop():
                 raise TrainingInterrupted("training was interrupted")
@@ -353,6 +410,8 @@ class _Session:
                 recorded = step
             if at_checkpoint is not None and step in marks:
                 at_checkpoint(step, state.networks)
+            if self.checkpoint is not None and (step == steps or self.checkpoint.due):
+                self.save(phase, step, recorded, state, adversary)
             if self.progress is not None:
                 self.progress(min(self.done, self.total), self.total)
         return state.networks
@@ -409,7 +468,6 @@ class _Session:
                 ends, held, infeasible_ends, self.infeasible_counts - infeasible, strict=True
             )
         ]
-        found: list[dict[str, Any]] = []
 
         def judge(step: int, networks: Any) -> None:
             parts = []
@@ -434,7 +492,7 @@ class _Session:
                 result = {"alpha": alpha, "beta": beta, "share": step / steps, "tau": float(np.mean(taus))}
                 if aurocs and settings.feasibility_weight > 0.0:
                     result |= {"auroc": float(np.mean(aurocs)), "ece": float(np.mean(eces))}
-                found.append(result)
+                self.found.append(result)
                 self.emit(event="candidate", **result)
 
         networks = self.train("selection", candidates, members, trained, infeasible, steps, steps, judge)
@@ -442,13 +500,13 @@ class _Session:
         pushed = np.array([beta for _, beta in candidates])[np.arange(members) % len(candidates)]
         witnesses = np.flatnonzero(pushed == pushed.min())
         self._learn_constraints(networks, witnesses, held)
-        best = max(result["tau"] for result in found)
+        best = max(result["tau"] for result in self.found)
         # Kendall's standard error of unrelated rankings, of a mean over applications: a stronger push, or
         # less training, must win by more.
         judges = held[enough]
         variances = 2.0 * (2.0 * judges + 5.0) / (9.0 * judges * (judges - 1.0))
         error = float(np.sqrt(variances.sum())) / len(judges)
-        near = [result for result in found if result["tau"] >= best - error]
+        near = [result for result in self.found if result["tau"] >= best - error]
         push = {pair: strength for strength, pair in enumerate(candidates)}
         chosen = min(near, key=lambda result: (push[result["alpha"], result["beta"]], -result["share"]))
         reason = (
@@ -473,7 +531,6 @@ class _Session:
         if chance is None or self.settings.feasibility_weight == 0.0:
             return
         found: list[tuple[LearnedConstraint, ...]] = []
-        kept = np.ones(len(self.infeasible), np.bool_)
         good_ends, bad_ends = np.cumsum(self.feasible_counts), np.cumsum(self.infeasible_counts)
         for place, context in enumerate(self.contexts):
             good = self.feasible[good_ends[place] - self.feasible_counts[place] : good_ends[place]]
@@ -492,12 +549,20 @@ class _Session:
             logged |= self.settings.censoring is None
             ranks = ranks[len(best) :]
             constraints = learn_constraints(space, self.data.ranks[good], ranks[logged], chance)
-            kept[span] = violations(constraints, space, ranks) == 0.0
             found.append(constraints)
             names = self.data.applications or ("",)
             for constraint in constraints:
                 self.emit(event="constraint", application=names[place], **constraint.to_dict())
-        self.constraints = tuple(found)
+        self._take_constraints(tuple(found))
+
+    def _take_constraints(self, constraints: tuple[tuple[LearnedConstraint, ...], ...]) -> None:
+        """Leave out the infeasible designs that each application's constraints reject."""
+        self.constraints = constraints
+        kept = np.ones(len(self.infeasible), np.bool_)
+        ends = np.cumsum(self.infeasible_counts)
+        for several, end, count in zip(constraints, ends, self.infeasible_counts, strict=True):
+            rows = self.data.ranks[self.infeasible[end - count : end]]
+            kept[end - count : end] = violations(several, self.data.space, rows) == 0.0
         of_row = self.data.application_of_row
         self.infeasible = self.infeasible[kept]
         self.infeasible_counts = np.bincount(of_row[self.infeasible], minlength=self.applications)
@@ -553,6 +618,7 @@ def train(
     progress: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     record: Record | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Surrogate:
     """Train a surrogate on a log, without any other source of truth.
 
@@ -569,6 +635,9 @@ def train(
         Asked at least every 0.2 s, apart from the seconds of compilation.
     record : callable of a dict, optional
         Gets a JSON-able dict for every logged step, candidate and choice, by key ``event``.
+    checkpoint : Checkpoint, optional
+        Keeps where training stands. If it holds an earlier state of the same training this goes on from
+        there, to the same surrogate on the same machine, bit for bit.
 
     Returns
     -------
@@ -584,11 +653,13 @@ def train(
     TrainingInterrupted
         If ``should_stop`` returned true.
     DataError
-        If training diverges; the text names the step.
+        If training diverges; the text names the step. If the checkpoint is damaged or of another training.
     """
-    session = _Session(data, settings, seed, limits or {}, progress, should_stop, record)
-    selection = session.select()
-    session.emit(event="selected", **selection)
+    session = _Session(data, settings, seed, limits or {}, progress, should_stop, record, checkpoint)
+    if not session.resume():
+        session.selection = session.select()
+        session.emit(event="selected", **session.selection)
+    selection = session.selection
     networks = session.train(
         "fit",
         [(selection["alpha"], selection["beta"])],
