@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import polars as pl
 import pytest
 
@@ -210,6 +211,20 @@ def test_a_full_disk_loses_nothing(
         assert manifest_of(out)["status"] == "running"
         pf.resume(out)
     assert_same(out, whole)
+
+
+@pytest.mark.parametrize("name", ["table.parquet", "table.csv"])
+def test_tables_that_dont_fit_are_not_there(name: str, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="the system has no limit on the size of files")
+    frame = pl.DataFrame({"latency_us": np.random.default_rng(0).random(20_000)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(pf.ConfigurationError, match=r"can't write .*table.*: File too large"):
+            write_table(frame, tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_complete_run_tells_its_result(whole: Path, run: Run) -> None:

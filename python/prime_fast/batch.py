@@ -221,8 +221,9 @@ def _write_parquet(chunks: Iterator[pl.DataFrame], out: Path) -> None:
                 chunk.write_parquet(Path(parts) / f"{number:09}.parquet")
             with atomic_file(out) as file:
                 pl.scan_parquet(Path(parts) / "*.parquet").sink_parquet(file, compression="zstd")
-    except OSError as error:
-        raise ConfigurationError(f"can't write {out}: {error.strerror or error}") from error
+    except (OSError, pl.exceptions.ComputeError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"can't write {out}: {told}") from error
 
 
 def _chunks(

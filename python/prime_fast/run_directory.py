@@ -20,7 +20,7 @@ from prime_fast.locking import LOCK, contents, lock_directory
 from prime_fast.logs.writing import atomic_file, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import BinaryIO
 
     import polars as pl
@@ -190,7 +190,7 @@ class RunDirectory:
     """
 
     def __init__(
-        self, path: Path, manifest: dict[str, Any], lock: BaseFileLock, *, made: bool = False
+        self, path: Path, manifest: dict[str, Any], lock: BaseFileLock, made: Sequence[Path] = ()
     ) -> None:
         self.path, self.manifest, self._lock, self._made = path, manifest, lock, made
         self.records = Records(path / RECORDS)
@@ -212,7 +212,7 @@ class RunDirectory:
             If the directory holds something already, is in use, or can't be written.
         """
         path = Path(path)
-        made = not path.exists()
+        made = [one for one in (path, *path.parents) if not one.exists()]
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -222,7 +222,7 @@ class RunDirectory:
         lock = lock_directory(path)
         try:
             _check_empty(path)
-            run = cls(path, {}, lock, made=made)
+            run = cls(path, {}, lock, made)
             run.update(
                 kind=KIND,
                 format=FORMAT,
@@ -328,14 +328,15 @@ class RunDirectory:
         return not self._lock.is_locked
 
     def discard(self) -> None:
-        """Take back a run that was only begun, with the directory where that was made for it."""
+        """Take back a run that was only begun, with the directories that were made for it."""
         with contextlib.suppress(OSError):
             (self.path / MANIFEST).unlink()
         self.release()
-        if self._made:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if self._made:
                 (self.path / LOCK).unlink()
-                self.path.rmdir()
+            for directory in self._made:
+                directory.rmdir()
 
 
 def _check_empty(path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from prime_fast.errors import ConfigurationError, DataError
-from prime_fast.logs.writing import atomic_file
+from prime_fast.logs.writing import atomic_file, write_table
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -217,14 +217,11 @@ def write(comparison: Comparison, path: Path) -> None:
         If the suffix is another, or the file can't be written.
     """
     check_suffix(path)
-    frame = comparison.frame
+    if path.suffix != ".json":
+        write_table(comparison.frame, path)
+        return
     with atomic_file(path) as file:
-        if path.suffix == ".parquet":
-            frame.write_parquet(file)
-        elif path.suffix == ".csv":
-            frame.write_csv(file)
-        else:
-            file.write(frame.write_json().encode())
+        file.write(comparison.frame.write_json().encode())
 
 
 def ratio_summary(ratios: pl.Series) -> tuple[float, str]:

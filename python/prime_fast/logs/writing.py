@@ -76,9 +76,15 @@ def write_table(frame: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     ConfigurationError
         If the suffix is another, or the file can't be written.
     """
+    from polars.exceptions import ComputeError
+
     check_suffix(path)
     with atomic_file(path) as file:
-        if Path(path).suffix == ".parquet":
-            frame.write_parquet(file, compression="zstd")
-        else:
-            frame.write_csv(file)
+        try:
+            if Path(path).suffix == ".parquet":
+                frame.write_parquet(file, compression="zstd")
+            else:
+                frame.write_csv(file)
+        except ComputeError as error:
+            # What a full disk is to the writer of Parquet.
+            raise OSError(str(error).rpartition("underlying IO error: ")[2]) from None
