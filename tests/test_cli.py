@@ -63,9 +63,12 @@ def test_optimize_writes_a_run_that_can_be_repeated(finished: tuple[pf.OptimizeR
     names = {path.name for path in out.iterdir()}
     assert names == {
         ".lock",
+        "held_out.parquet",
+        "log_sample.parquet",
         "manifest.json",
         "proposals.csv",
         "proposals.parquet",
+        "search.parquet",
         "surrogate.safetensors",
         "training.jsonl",
     }

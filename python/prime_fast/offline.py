@@ -14,6 +14,7 @@ import numpy as np
 from prime_fast.errors import ConfigurationError, NoFeasibleDesignError
 from prime_fast.hedging import RUNGS, Ranked, front, interleaved
 from prime_fast.methods import METHODS, Method, method_named
+from prime_fast.recording import search_event
 from prime_fast.search import Optimizer, minimize
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ def run_offline(
     before = 0.0 if checkpoint is None else checkpoint.seconds_before
     seconds = {"training": before + time.perf_counter() - start}
     start = time.perf_counter()
-    designs, interrupted, own = _searched(chosen, task, surrogate, seed, budget, proposals, progress)
+    designs, interrupted, own = _searched(chosen, task, surrogate, seed, budget, proposals, progress, record)
     seconds |= {"search": time.perf_counter() - start, "search_own": own}
     predictions = [surrogate.predict(designs, task.context(name)) for name in task.applications]
     objectives = np.stack([np.log(prediction.objective) for prediction in predictions])
@@ -444,6 +445,7 @@ def _searched(
     budget: str,
     proposals: int,
     progress: Callable[[str, int, int], None] | None,
+    record: Record | None,
 ) -> tuple[Ranks, bool, float]:
     """Return the designs that the surrogate prefers, whether Ctrl-C came, and the search's own time."""
     contexts = [task.context(name) for name in task.applications]
@@ -482,6 +484,8 @@ def _searched(
             keep=keep,
             callback=None if progress is None else (lambda now, *_: progress("search", before + now, total)),
         )
+        if record is not None and not before:
+            record(search_event(found.history))
         done += evaluations
         own = found.seconds - found.scoring_seconds
         return Ranked(found.designs, found.violations, found.stopped_by == "interrupt", own)

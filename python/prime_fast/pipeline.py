@@ -22,6 +22,7 @@ from prime_fast.logs import Log, LogMapping, read_table
 from prime_fast.logs.reading import DEFAULT_OBJECTIVE, mapping_of
 from prime_fast.methods import method_named
 from prime_fast.offline import Combine, OfflineResult, OfflineTask, run_offline, varying_limit
+from prime_fast.recording import Recorder
 from prime_fast.run_directory import MANIFEST, RunDirectory, json_data, read_manifest
 from prime_fast.run_inputs import (
     DEFAULT_LIMITS,
@@ -404,7 +405,7 @@ def _run(
         architecture=inputs.architecture,
         proposals=inputs.proposals,
         progress=progress,
-        record=None if run is None else run.records.write,
+        record=None if run is None else Recorder(run, logs, inputs.learned_from, inputs.seed),
         checkpoint=run.checkpoint if run is not None and trains else None,
     )
     if run is not None and trains:

@@ -28,6 +28,7 @@ import optax
 from scipy import special, stats
 
 from prime_fast.errors import DataError, PrimeFastError
+from prime_fast.recording import held_out_event, thinned
 from prime_fast.surrogate.adversary import Adversary, DivergedError
 from prime_fast.surrogate.checkpoint import Saved, named_arrays, with_arrays
 from prime_fast.surrogate.constraints import LearnedConstraint, learn_constraints, violations
@@ -208,6 +209,10 @@ def advance(
     return trained._replace(networks=eqx.combine(trained.networks, static))
 
 
+TOLD = "held_out/"
+"""What stands before the names of held-out predictions in a checkpoint."""
+
+
 class _Session:
     """One call of ``train``: the log on the device and what its two phases share."""
 
@@ -263,6 +268,8 @@ class _Session:
         self.done = 0
         self.found: list[dict[str, Any]] = []
         """What came of each candidate."""
+        self.told: list[dict[str, dict[str, NDArray[Any]]]] = []
+        """What each predicted of the held-out designs: columns by place of the application."""
         self.selection: dict[str, Any] = {}
         """The choice between them, once it is made."""
         self.checkpoint = checkpoint
@@ -288,6 +295,13 @@ class _Session:
             "selection": self.selection,
             "constraints": [[one.to_dict() for one in several] for several in self.constraints],
         }
+        if phase == "selection":
+            arrays |= {
+                f"{TOLD}{number}/{place}/{name}": values
+                for number, told in enumerate(self.told)
+                for place, columns in told.items()
+                for name, values in columns.items()
+            }
         self.checkpoint.save(self.identity, header, named_arrays(state, "state") | arrays)
 
     def resume(self) -> bool:
@@ -297,6 +311,11 @@ class _Session:
         header = self.saved.header
         self.done, self.found, self.selection = header["done"], header["found"], header["selection"]
         if header["phase"] == "selection":
+            self.told = [{} for _ in self.found]
+            for name, values in self.saved.arrays.items():
+                if name.startswith(TOLD):
+                    number, place, column = name.removeprefix(TOLD).split("/")
+                    self.told[int(number)].setdefault(place, {})[column] = values
             return False
         self.total = header["total"]
         self._take_constraints(
@@ -475,10 +494,10 @@ class _Session:
                 context, (good, bad) = self.contexts[place], judged[place]
                 ranks = self.data.ranks[np.concatenate([good, bad])]
                 outputs = padded_outputs(networks, self.encoder, ranks, context, settings.architecture)
-                parts.append((outputs, self.targets[good, 0]))
+                parts.append((place, outputs, self.targets[good, 0]))
             for number, (alpha, beta) in enumerate(candidates):
                 taus, aurocs, eces = [], [], []
-                for outputs, truth in parts:
+                for _, outputs, truth in parts:
                     means = outputs[number :: len(candidates)].mean(axis=0)
                     tau = float(stats.kendalltau(means[: len(truth), OBJECTIVE], truth).statistic)
                     # Undefined where all predictions are equal, which ranks nothing.
@@ -493,6 +512,7 @@ class _Session:
                 if aurocs and settings.feasibility_weight > 0.0:
                     result |= {"auroc": float(np.mean(aurocs)), "ece": float(np.mean(eces))}
                 self.found.append(result)
+                self.told.append(self._held_out(parts, number, len(candidates)))
                 self.emit(event="candidate", **result)
 
         networks = self.train("selection", candidates, members, trained, infeasible, steps, steps, judge)
@@ -509,6 +529,9 @@ class _Session:
         near = [result for result in self.found if result["tau"] >= best - error]
         push = {pair: strength for strength, pair in enumerate(candidates)}
         chosen = min(near, key=lambda result: (push[result["alpha"], result["beta"]], -result["share"]))
+        shown = self.told[next(place for place, result in enumerate(self.found) if result is chosen)]
+        names = self.data.applications or ("",)
+        self.emit(**held_out_event([(names[place], shown[str(place)]) for place in sorted(map(int, shown))]))
         reason = (
             f"weakest push, then longest training, within {error:.3f} of the highest tau "
             f"({held.sum()} held out)"
@@ -517,6 +540,31 @@ class _Session:
             few = ", ".join(self.data.applications[place] for place in np.flatnonzero(~enough))
             reason += f"; with too few feasible designs to judge by: {few}"
         return {**chosen, "reason": reason}
+
+    def _held_out(
+        self, parts: list[tuple[int, NDArray[np.float64], NDArray[np.floating]]], number: int, candidates: int
+    ) -> dict[str, dict[str, NDArray[Any]]]:
+        """Return what the members of a candidate predict of the held-out designs, by place of application."""
+        found = {}
+        for place, outputs, truth in parts:
+            good, all_rows = len(truth), np.arange(outputs.shape[1])
+            rows = np.concatenate([thinned(all_rows[:good]), thinned(all_rows[good:])])
+            mine = outputs[number::candidates, rows]
+            likely = np.ones(len(rows))
+            if self.settings.feasibility_weight > 0.0:
+                likely = special.expit(mine[:, :, FEASIBILITY]).mean(axis=0)
+            scores, scale = mine[:, :, OBJECTIVE], self.objective
+            logged = np.full(outputs.shape[1], np.nan)
+            logged[:good] = scale.original(truth)
+            columns = {
+                "feasible": rows < good,
+                "logged": logged[rows],
+                "predicted": scale.original(scores.mean(axis=0)),
+                "deviation": scores.std(axis=0) * scale.deviation,
+                "feasible_probability": likely,
+            }
+            found[str(place)] = columns
+        return found
 
     def _learn_constraints(
         self, networks: Any, witnesses: NDArray[np.integer], held: NDArray[np.integer]

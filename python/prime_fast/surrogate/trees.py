@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from prime_fast.errors import ConfigurationError, DataError
+from prime_fast.recording import held_out_event, thinned
 from prime_fast.surrogate.data import Scale, check_ranks
 from prime_fast.surrogate.surrogate import Prediction
 
@@ -182,14 +183,21 @@ def train_trees(data: TrainingData, seed: int = 0, record: Record | None = None)
     inputs = np.concatenate([data.ranks.astype(np.float64), features[application]], axis=1)
     good = data.feasible
     targets = np.log(data.objective[good])
-    tried = _candidates(fit, inputs[good], targets, application[good])
+    tried, told = _candidates(fit, inputs[good], targets, application[good])
     # Of equal ones the smaller.
-    chosen = max(tried, key=lambda choice: (choice["tau"], -choice["rounds"], -choice["leaves"]))
+    place = max(
+        range(len(tried)),
+        key=lambda place: (tried[place]["tau"], -tried[place]["rounds"], -tried[place]["leaves"]),
+    )
+    chosen = tried[place]
     leaves, rounds = int(chosen["leaves"]), int(chosen["rounds"])
     if record is not None:
         for choice in tried:
             record({"event": "candidate", **choice})
         record({"event": "selected", **chosen})
+        names = data.applications or ("",)
+        shown = [(names[number], _held_out(*parts)) for number, *parts in told[place]]
+        record(held_out_event(shown))
     regressor = fit("regression", inputs[good], targets, leaves, rounds)
     classifier = None
     if not good.all():
@@ -238,27 +246,46 @@ class _Fit:
 
 def _candidates(
     fit: _Fit, rows: NDArray[np.float64], targets: NDArray[np.float64], application: NDArray[np.integer]
-) -> list[dict[str, float]]:
-    """Return each choice of leaves and rounds with its tau on each application's best designs, held out."""
+) -> tuple[list[dict[str, float]], list[list[tuple[int, NDArray[np.float64], NDArray[np.float64]]]]]:
+    """Return each choice of leaves and rounds with its tau on each application's best designs, held out.
+
+    And what each predicts of these: application, predictions and truth, all logarithms.
+    """
     held = []
     for place in np.unique(application):
         own = np.flatnonzero(application == place)
         best = np.argsort(targets[own], kind="stable")[: max(2, round(HOLDOUT * len(own)))]
         held.append(own[best])
     rest = np.setdiff1d(np.arange(len(rows)), np.concatenate(held))
-    tried = []
+    tried, told = [], []
     for leaves in LEAVES:
         model = fit("regression", rows[rest], targets[rest], leaves, ROUNDS[-1])
         for rounds in ROUNDS:
-            taus = [
-                kendalltau(
-                    model.predict(rows[some], num_iteration=rounds, num_threads=1), targets[some]
-                ).statistic
+            parts = [
+                (
+                    int(application[some[0]]),
+                    np.asarray(model.predict(rows[some], num_iteration=rounds, num_threads=1), np.float64),
+                    targets[some],
+                )
                 for some in held
             ]
+            taus = [kendalltau(predicted, truth).statistic for _, predicted, truth in parts]
             # Where all are predicted or measured alike there is no tau: it ranks nothing.
             tried.append({"leaves": leaves, "rounds": rounds, "tau": float(np.mean(np.nan_to_num(taus)))})
-    return tried
+            told.append(parts)
+    return tried, told
+
+
+def _held_out(predicted: NDArray[np.float64], truth: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    rows = thinned(np.arange(len(truth)))
+    return {
+        "feasible": np.ones(len(rows), np.bool_),
+        "logged": np.exp(truth[rows]),
+        "predicted": np.exp(predicted[rows]),
+        # One model, and no infeasible designs held out.
+        "deviation": np.zeros(len(rows)),
+        "feasible_probability": np.full(len(rows), np.nan),
+    }
 
 
 def _evaluated(model: Any, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
