@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prime_fast.explanation import Report
     from prime_fast.pipeline import OptimizeResult, optimize, resume
     from prime_fast.refining import RefineResult, refine
+    from prime_fast.report import WrittenReport, write_report
     from prime_fast.simulator import Scores, Simulator
     from prime_fast.space import DesignSpace
     from prime_fast.sweeping import SweepResult, sweep
@@ -43,6 +44,7 @@ __all__ = [
     "Simulator",
     "SolveResult",
     "SweepResult",
+    "WrittenReport",
     "application_names",
     "benchmark",
     "explain_run",
@@ -57,6 +59,7 @@ __all__ = [
     "solve",
     "surrogate",
     "sweep",
+    "write_report",
 ]
 
 # Imported on first use, so that what needs no JAX does not wait for it.
@@ -72,6 +75,7 @@ _HOMES = {
     "Simulator": "simulator",
     "SolveResult": "exact",
     "SweepResult": "sweeping",
+    "WrittenReport": "report",
     "application_names": "workload",
     "explain_run": "analysis",
     "optimize": "pipeline",
@@ -82,6 +86,7 @@ _HOMES = {
     "resume": "pipeline",
     "solve": "exact",
     "sweep": "sweeping",
+    "write_report": "report",
 }
 
 

@@ -161,7 +161,7 @@ class Analysis:
 
 
 def explain_run(
-    path: str | Path,
+    path: str | Path | FinishedRun,
     *,
     proposal: int | None = None,
     design: Choice | None = None,
@@ -178,8 +178,8 @@ def explain_run(
 
     Parameters
     ----------
-    path : str or Path
-        A run's directory, as `optimize` makes it.
+    path : str, Path or FinishedRun
+        A run's directory, as `optimize` makes it, or what was read of one.
     proposal : int, optional
         Number of the proposal to explain; the best one by default.
     design : str, mapping or ReferenceDesign, optional
@@ -225,7 +225,7 @@ def explain_run(
         if progress is not None:
             progress("explaining", done, 4)
 
-    run = read_run(path)
+    run = read_run(path) if isinstance(path, str | Path) else path
     step(0)
     chosen = choose(run, best_proposal(run) if proposal is None else proposal)
     if design is not None:

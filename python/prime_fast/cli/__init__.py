@@ -24,6 +24,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "optimize": "Propose designs that beat the logged ones.",
     "explain": "Explain a proposal of a finished run.",
+    "report": "Write a page on a finished run, or compare several.",
     "refine": "Ask your simulator for a few designs a round.",
     "simulate": "Simulate designs; tell what a design's figures are made of.",
     "solve": "Find the best design that the simulator knows, and prove it.",

@@ -23,7 +23,7 @@ from prime_fast.cli.options import (
 )
 from prime_fast.cli.progress import progress_bar
 
-WITH_RESUME = {"resume", "threads", "json", "quiet", "verbose"}
+WITH_RESUME = {"resume", "no_report", "threads", "json", "quiet", "verbose"}
 """What changes nothing in a result."""
 
 
@@ -138,6 +138,7 @@ WITH_RESUME = {"resume", "threads", "json", "quiet", "verbose"}
     metavar="DIR",
     help="Go on with the run in this directory, which has all its inputs.",
 )
+@click.option("--no-report", is_flag=True, help="Write no report.html.")
 @output_options
 def command(
     applications: tuple[str, ...],
@@ -152,6 +153,8 @@ def command(
     feasible_values: tuple[tuple[str, str], ...],
     out: Path | None,
     resume: Path | None,
+    *,
+    no_report: bool,
     **options: Any,
 ) -> None:
     """Propose designs that beat the logged ones.
@@ -197,6 +200,10 @@ def command(
                 progress=progress,
                 **options,
             )
+    if not no_report and result.out is not None:
+        from prime_fast.report import write_report
+
+        write_report(result.out, figures=False, threads=options["threads"])
     for warning in result.warnings:
         warn(warning)
     emit(result.as_dict, lambda: print_result(result, Console()))

@@ -451,6 +451,14 @@ class Evaluation(TypedDict):
     tables: list[Table]
 
 
+class Report(TypedDict):
+    """The files of a report."""
+
+    page: str
+    figures: list[str]
+    warnings: list[str]
+
+
 class Check(TypedDict):
     """One line of `doctor`."""
 
@@ -471,6 +479,7 @@ class Doctor(TypedDict):
 RESULTS: dict[str, Any] = {
     "optimize": Optimize,
     "explain": Explain,
+    "report": Report,
     "refine": Refine,
     "simulate": SimulateDesign | SimulateDesigns,
     "solve": Solve,
