@@ -19,15 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prime_fast.errors import ConfigurationError, DataError, PrimeFastError
-from prime_fast.evaluation import (
-    CallableEvaluator,
-    CommandEvaluator,
-    Designs,
-    Evaluator,
-    SimulatorEvaluator,
-    checked_results,
-    evaluate,
-)
+from prime_fast.evaluation.commands import CommandEvaluator
+from prime_fast.evaluation.evaluators import CallableEvaluator, Evaluator, SimulatorEvaluator, evaluate
+from prime_fast.evaluation.results import Designs, checked_results
 from prime_fast.simulator import Simulator
 from prime_fast.space import DesignSpace
 

@@ -22,7 +22,8 @@ import prime_fast as pf
 from prime_fast import methods, offline, refinement, refining, refining_directory
 from prime_fast.analysis.runs import read_run
 from prime_fast.errors import ConfigurationError, DataError
-from prime_fast.evaluation import CallableEvaluator, Designs, Part
+from prime_fast.evaluation.evaluators import CallableEvaluator
+from prime_fast.evaluation.results import Designs, Part
 from prime_fast.logs import read_log, write_table
 from prime_fast.offline import training_data
 from prime_fast.refinement import pessimism_of

@@ -19,14 +19,9 @@ import polars as pl
 
 from prime_fast.analysis.runs import FinishedRun, read_run
 from prime_fast.errors import ConfigurationError, DataError
-from prime_fast.evaluation import (
-    Answer,
-    CallableEvaluator,
-    CommandEvaluator,
-    Designs,
-    Evaluator,
-    SimulatorEvaluator,
-)
+from prime_fast.evaluation.commands import CommandEvaluator
+from prime_fast.evaluation.evaluators import Answer, CallableEvaluator, Evaluator, SimulatorEvaluator
+from prime_fast.evaluation.results import Designs
 from prime_fast.logs.formats import digest
 from prime_fast.offline import combined
 from prime_fast.refinement import Refinement

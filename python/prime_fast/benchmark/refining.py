@@ -111,7 +111,8 @@ def run_refine_job(work: tuple[RefineJob, RefineSettings]) -> Row:
 def _refined(
     job: RefineJob, settings: RefineSettings, limits: dict[str, float]
 ) -> tuple[list[tuple[int, float]], dict[str, Any]]:
-    from prime_fast.evaluation import Designs, SimulatorEvaluator, evaluate
+    from prime_fast.evaluation.evaluators import SimulatorEvaluator, evaluate
+    from prime_fast.evaluation.results import Designs
     from prime_fast.offline import OfflineTask, run_offline
     from prime_fast.refinement import Refinement
     from prime_fast.simulator import Simulator
