@@ -202,7 +202,7 @@ def test_killed_while_it_learns_it_goes_on_with_the_same_queries(
     calls = iter(range(100))
 
     def killed(*args: Any, **kwargs: Any) -> Surrogate:
-        if next(calls) in (0, 2):
+        if next(calls) < 2:
             raise KilledError
         return update(*args, **kwargs)
 

@@ -60,12 +60,20 @@ def test_tables_are_medians_over_seeds_and_failures_count() -> None:
         RefineJob("genetic", "M4", 2): row([9, 1.05]),
     }
     tables, runs = refining_tables(rows, SMALL)
-    five, one, after = (table.frame.to_dicts() for table in tables)
-    assert five[0] == {"application": "M4", "refine": 3.0, "genetic": math.inf}
-    assert one[0] == {"application": "M4", "refine": 12.0, "genetic": math.inf}
-    assert one[1]["refine"] == pytest.approx(200 / 3)
-    assert after[0]["refine"] == 1.01
-    assert after[1]["genetic"] == math.inf
+    overall, five, one, after = (table.frame.to_dicts() for table in tables)
+    figures = {"refine": 3.0, "refine_low": 2.0, "refine_high": 4.0, "refine_shown": "3 (2-4)"}
+    assert figures.items() <= five[0].items()
+    assert five[0]["genetic"] == math.inf
+    assert five[0]["genetic_shown"] == "fail (9-fail)"
+    assert one[0]["refine_shown"] == "12 (5-fail)"
+    assert after[0]["refine_shown"] == "1.010 (1.001-1.030)"
+    refined, genetic = overall
+    assert refined["reached_5%"] == 100.0
+    assert refined["reached_1%"] == pytest.approx(200 / 3)
+    assert genetic["reached_5%"] == pytest.approx(100 / 3)
+    assert refined["to_1%"] == 12.0
+    assert refined["after_12"] == pytest.approx((1.001 * 1.03 * 1.01) ** (1 / 3))
+    assert genetic["after_12"] == math.inf
     assert runs.height == 6
     assert "fail" in {cell for line in tables[0].cells() for cell in line}
 

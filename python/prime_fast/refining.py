@@ -58,7 +58,7 @@ class RefineResult:
     dropped_constraints : list of str
         Learned constraints that a feasible design broke, as they were.
     surrogate : Surrogate
-        As updated.
+        As updated by all answers; after Ctrl-C as trained offline.
     seconds : dict of str to float
         Of this call: ``evaluation``, ``update`` and ``search``.
     out : Path
@@ -149,7 +149,7 @@ def refine(
     batch : int
         Designs a round.
     acquisition : {"conservative", "mean", "optimistic"} or float
-        Deviations of the ensemble that are added to its mean.
+        Deviations that are added to what is expected of a design.
     gate : float, optional
         Least probability of being feasible of what is asked; that of the run by default.
     minutes : float, optional
@@ -258,6 +258,7 @@ class _Driver:
         self.finished, self.refinement, self.evaluator = run, refinement, evaluator
         self.directory, self.queries, self.batch, self.progress = directory, queries, batch, progress
         self.task, self.space = run.task, run.space
+        self.surrogate = run.surrogate
         # No application is named where the log names none.
         self.named = list(run.manifest["applications"])
         self.metrics = tuple(run.task.learned_limits)
@@ -273,6 +274,7 @@ class _Driver:
                 if not self._round():
                     stopped = "exhausted"
                     break
+            self.surrogate = self._learn()
         except KeyboardInterrupt:
             stopped = "interrupt"
         except Exception as error:
@@ -285,17 +287,10 @@ class _Driver:
 
     def _resume(self) -> None:
         """Take up what is in the directory, as if it had been told just now."""
-        saved = self.directory.surrogate()
-        updated = int(saved.selection.get("round", 0)) if saved is not None else 0
-        for number, indices in enumerate(self.directory.rounds, 1):
+        for indices in self.directory.rounds:
             if not self._complete(indices):
                 self._evaluate(indices)
-            ranks = self._ranks(indices)
-            if number <= updated and saved is not None:
-                self.refinement.take(ranks, self._frames(indices))
-                self.refinement.surrogate = saved
-            else:
-                self._tell(ranks, indices)
+            self.refinement.tell(self._ranks(indices), self._frames(indices))
         if self.directory.rounds:
             self._write_queries()
 
@@ -310,7 +305,7 @@ class _Driver:
         indices = self.space.indices(ranks).tolist()
         self.directory.ask(indices)
         self._evaluate(indices)
-        self._tell(ranks, indices)
+        self.refinement.tell(ranks, self._frames(indices))
         return True
 
     def _evaluate(self, indices: list[int]) -> None:
@@ -360,14 +355,15 @@ class _Driver:
             for row in results.iter_rows(named=True)
         ]
 
-    def _tell(self, ranks: Ranks, indices: list[int]) -> None:
+    def _learn(self) -> Surrogate:
+        """Return the surrogate as trained further on all answers, by an earlier call if that had the same."""
         began = time.perf_counter()
-        self.refinement.tell(ranks, self._frames(indices))
-        updated = self.refinement.surrogate
-        marked = {**updated.selection, "round": self.refinement.round}
-        self.refinement.surrogate = dataclasses.replace(updated, selection=marked)
-        self.directory.save(self.refinement.surrogate)
+        saved = self.directory.surrogate()
+        if saved is None or saved.selection.get("answers") != self._told:
+            saved = self.refinement.learned()
+            self.directory.save(saved)
         self.seconds["update"] += time.perf_counter() - began
+        return saved
 
     def _frames(self, indices: list[int]) -> dict[str, pl.DataFrame]:
         """Return a round's results by application, in the order in which they were asked for."""
@@ -478,7 +474,7 @@ class _Driver:
             references["best logged"] = logged
         if (proposed := self._best_proposal(designs)) is not None:
             references["best proposal"] = proposed
-        after = {str(one) for several in self.refinement.surrogate.constraints for one in several}
+        after = {str(one) for several in self.surrogate.constraints for one in several}
         return RefineResult(
             queries=self._queries(),
             designs=designs,
@@ -490,7 +486,7 @@ class _Driver:
             rounds=len(self.directory.rounds),
             stopped_by=stopped,
             dropped_constraints=sorted(self.constraints_before - after),
-            surrogate=self.refinement.surrogate,
+            surrogate=self.surrogate,
             seconds=self.seconds,
             out=self.directory.path,
         )

@@ -3,7 +3,7 @@
 ``journal.jsonl`` has a line for the designs of each round, written before any is asked, and one for each
 answer, written as soon as it is there; a line that a kill has cut short counts as not written. What else is
 there follows from it: ``queries.parquet`` and ``.csv``, a log of the answers that `prime_fast.logs.read_log`
-reads; ``surrogate.safetensors`` as updated after the last complete round; ``refine.json``, the settings and
+reads; ``surrogate.safetensors`` as updated at the end of the last call; ``refine.json``, the settings and
 the outcome.
 """
 

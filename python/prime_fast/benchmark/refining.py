@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from prime_fast.benchmark.online import ONLINE_METHODS, SimulatedObjective, online_search
-from prime_fast.benchmark.printed_table import FAILED, Table
+from prime_fast.benchmark.printed_table import FAILED, Table, cell
 from prime_fast.benchmark.protocol import LogSettings, training_log
 from prime_fast.benchmark.runner import RunnerDirectory
 from prime_fast.benchmark.statistics import geometric_mean
@@ -37,7 +37,8 @@ REFINE = "refine"
 METHODS = (REFINE, "genetic", "firefly", "bayesian")
 SHARES = (0.05, 0.01)
 """How near to the optimum counts as there."""
-CHECKPOINTS = (4, 16, 64)
+CHECKPOINTS = (16, 32, 64)
+"""Queries after which methods are compared, beside all of them."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,11 @@ def _to(curve: list[list[float]], ratio: float) -> float:
 def refining_tables(
     rows: Mapping[RefineJob, Row], settings: RefineSettings
 ) -> tuple[list[Table], pl.DataFrame]:
-    """Return a table for each nearness and one of the latencies reached, and a row a run."""
+    """Return tables and a row a run.
+
+    There is a table of the queries to each nearness and one of the latency over the optimum after so many
+    queries, by application and method, and one over all applications.
+    """
     checkpoints = sorted({min(count, settings.queries) for count in (*CHECKPOINTS, settings.queries)})
     runs = pl.DataFrame(
         [
@@ -241,31 +246,72 @@ def refining_tables(
     )
     methods = runs["method"].unique(maintain_order=True).to_list()
     seeds = runs["seed"].n_unique()
-    tables = []
+    note = f"Median of {seeds} seeds (lowest to highest); {FAILED}: not within {settings.queries} queries."
+    tables = [_overall(runs, methods, checkpoints, settings)]
     for column, what in (
         *((f"to_{share:.0%}", f"Queries to within {share:.0%} of the optimum") for share in SHARES),
-        (f"after_{checkpoints[-1]}", f"Latency over the optimum after {checkpoints[-1]} queries"),
+        *((f"after_{count}", f"Latency over the optimum after {count} queries") for count in checkpoints),
     ):
-        spec, counted = (".0f", True) if column.startswith("to_") else (".3f", False)
         lines: list[Row] = []
+        spec = ".0f" if column.startswith("to_") else ".3f"
         for name in runs["application"].unique(maintain_order=True):
             line: Row = {"application": name}
             for method in methods:
                 values = runs.filter((pl.col("application") == name) & (pl.col("method") == method))[column]
                 if len(values):
-                    line[method] = float(np.quantile(values.to_numpy(), 0.5, method="inverted_cdf"))
+                    line |= _spread(method, values, spec)
             lines.append(line)
-        last: Row = {
-            "application": f"reached, % of {len(runs) // len(methods)}" if counted else "geometric mean"
-        }
-        for method in methods:
-            figures = runs.filter(pl.col("method") == method)[column].to_numpy()
-            last[method] = 100.0 * float(np.isfinite(figures).mean()) if counted else geometric_mean(figures)
-        frame = pl.DataFrame([*lines, last], infer_schema_length=None)
-        columns = [("", "application", ""), *((method, method, spec) for method in methods)]
-        note = f"Median over {seeds} seeds; {FAILED}: not within {settings.queries} queries for most."
-        tables.append(Table(column.replace("%", "-percent"), what, frame, columns, [note] if counted else []))
+        frame = pl.DataFrame(lines, infer_schema_length=None)
+        columns = [("", "application", ""), *((method, f"{method}_shown", "") for method in methods)]
+        tables.append(Table(column.replace("%", "-percent"), what, frame, columns, [note]))
     return tables, runs
+
+
+def _spread(method: str, values: pl.Series, spec: str) -> Row:
+    """Return the median of some runs, their extremes, and these as they are printed."""
+    low, middle, high = (
+        float(np.quantile(values.to_numpy(), share, method="inverted_cdf")) for share in (0.0, 0.5, 1.0)
+    )
+    shown = cell(middle, spec)
+    if low < high:
+        shown += f" ({cell(low, spec)}-{cell(high, spec)})"
+    return {method: middle, f"{method}_low": low, f"{method}_high": high, f"{method}_shown": shown}
+
+
+def _overall(
+    runs: pl.DataFrame, methods: Sequence[str], checkpoints: Sequence[int], settings: RefineSettings
+) -> Table:
+    """Return a row a method: over all applications and seeds."""
+    lines: list[Row] = []
+    for method in methods:
+        own = runs.filter(pl.col("method") == method)
+        line: Row = {"method": method, "runs": own.height}
+        for share in SHARES:
+            needed = own[f"to_{share:.0%}"].to_numpy()
+            line[f"to_{share:.0%}"] = float(np.quantile(needed, 0.5, method="inverted_cdf"))
+            line[f"reached_{share:.0%}"] = 100.0 * float(np.isfinite(needed).mean())
+        for count in checkpoints:
+            line[f"after_{count}"] = geometric_mean(own[f"after_{count}"].to_numpy())
+        lines.append(line)
+    columns = [
+        ("", "method", ""),
+        *(
+            column
+            for share in SHARES
+            for column in (
+                (f"queries\nto {share:.0%}", f"to_{share:.0%}", ".0f"),
+                (f"reached\n{share:.0%}, %", f"reached_{share:.0%}", ".0f"),
+            )
+        ),
+        *((f"after\n{count}", f"after_{count}", ".3f") for count in checkpoints),
+    ]
+    title = f"Queries to near the proven optimum within {settings.area_mm2:g} mm2, all applications and seeds"
+    notes = [
+        f"Queries: median of {runs.height // len(methods)}; {FAILED}: most need over {settings.queries}.",
+        "Reached: share of the runs. After: latency over the optimum after so many queries, geometric mean;",
+        f"{FAILED}: some run knew no feasible design by then. The log of refine counts as no query.",
+    ]
+    return Table("overall", title, pl.DataFrame(lines, infer_schema_length=None), columns, notes)
 
 
 __all__ = ["METHODS", "RefineJob", "RefineSettings", "compare_refining", "refining_tables", "run_refine_job"]

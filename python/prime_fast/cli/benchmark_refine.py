@@ -59,7 +59,9 @@ def refine(
 ) -> None:
     """Count the queries that refinement needs to come near the optimum, beside searches without a log.
 
-    Ctrl-C keeps what is finished.
+    Prints and writes (Markdown, CSV, JSON) the queries to within 5% and 1% of the proven optimum: medians
+    over seeds with their range, the share of runs that get there, and the latency over the optimum after 16,
+    32 and 64 queries. Ctrl-C keeps what is finished.
 
     \b
     prime-fast benchmark refine --out results --seeds 1 --app U-Net

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     default="mean",
     show_default=True,
     metavar="NAME",
-    help="conservative, mean or optimistic: 1, 0 or -1 deviations of the ensemble are added to what it "
-    "predicts; or any number.",
+    help="conservative, mean or optimistic: 1, 0 or -1 deviations are added to what is expected of a design; "
+    "or any number.",
 )
 @click.option("--gate", type=float, help="Least probability of being feasible; that of the run by default.")
 @click.option("--minutes", type=float, metavar="MINUTES", help="Begin no round after this much time.")

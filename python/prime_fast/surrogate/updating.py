@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 SHARE = 4
 """One of so many rows of a batch is one that was answered."""
-FRACTION = 0.05
+FRACTION = 0.2
 """Steps of an update over those of the first fit."""
 LEARNING_RATE = 0.4
 """That of an update at its start over that of the first fit."""
