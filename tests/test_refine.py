@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import norm
 
 import prime_fast as pf
 from prime_fast import methods, offline, refinement, refining, refining_directory
 from prime_fast.analysis.runs import read_run
+from prime_fast.belief import log_improvement
 from prime_fast.errors import ConfigurationError, DataError
 from prime_fast.evaluation.evaluators import CallableEvaluator
 from prime_fast.evaluation.results import Designs, Part
@@ -28,6 +30,7 @@ from prime_fast.logs import read_log, write_table
 from prime_fast.offline import training_data
 from prime_fast.refinement import pessimism_of
 from prime_fast.refining import refine
+from prime_fast.residuals import SPREAD, Distances, Residuals
 from prime_fast.space import Ranks
 from prime_fast.surrogate import Surrogate, TrainingSettings
 from prime_fast.surrogate.constraints import LearnedConstraint
@@ -379,7 +382,8 @@ def test_an_error_that_stops_loses_nothing(made: Path, tmp_path: Path) -> None:
 
 def test_acquisitions_differ_in_what_they_ask(made: Path, tmp_path: Path) -> None:
     first: list[Any] = []
-    for name in ("conservative", "optimistic"):
+    # Beyond the names, as the space is small.
+    for name in ("4", "-4"):
         result = refine(made, answer, queries=12, batch=4, acquisition=name, out=tmp_path / name)
         first.append(asked(result)[4:])
     assert first[0] != first[1]
@@ -455,6 +459,60 @@ def test_a_learned_constraint_that_a_feasible_design_breaks_moves_or_goes(made: 
     # Laplace's rule no longer holds it down.
     before, after = (one.predict(designs[32]).feasible_probability[0] for one in (surrogate, updated))
     assert before <= 1.0 / 1002.0 < after
+
+
+def test_a_learned_constraint_that_is_wrong_is_put_to_the_test(made: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(made, run)
+    surrogate = Surrogate.load(run / "surrogate.safetensors")
+    exponents = tuple(1 if name == "units" else 0 for name in surrogate.space.names)
+    wrong = LearnedConstraint("units", exponents, at_least=False, bound=8.0, infeasible=20)
+    dataclasses.replace(surrogate, constraints=((wrong,),)).save(run / "surrogate.safetensors")
+    result = refine(run, answer, queries=32, batch=4)
+    # Never more than one of a round, until one of them was feasible.
+    beyond = result.queries.filter((pl.col("units") > 8) & (pl.col("round") > 0))
+    first = beyond.filter("feasible")["round"].min()
+    before = beyond.filter(pl.col("round") <= first)
+    assert before["round"].is_unique().all()
+    assert result.dropped_constraints == ["units <= 8"]
+    assert result.best is not None
+    assert result.best["units"] > 8
+
+
+def test_what_was_believed_or_answered_promises_nothing_more() -> None:
+    space = pf.DesignSpace.from_toml(SPACE)
+    designs = space.sample(40, seed=3)
+
+    def surrogate(ranks: Ranks) -> np.ndarray:
+        # The order matters to nobody.
+        return np.log(truth(space.frame(ranks).with_columns(order=pl.lit("rows")))[0])
+
+    distances = Distances(space, surrogate, designs[:8])
+    residuals = 0.2 + 0.1 * np.sin(designs[:, 0] + designs[:, 1])
+    process = Residuals.fitted(distances, designs, residuals)
+    np.testing.assert_allclose(process.expected(designs), residuals, atol=0.02)
+    assert (process.deviations(designs) < 0.1 * process.deviation).all()
+    other = space.ranks(np.arange(space.size, dtype=np.uint64))
+    other = other[~np.isin(other[:, :3] @ [1, 10, 100], designs[:, :3] @ [1, 10, 100])]
+    unsure = other[[int(process.deviations(other).argmax())]]
+    twin = unsure.copy()
+    twin[:, 3] = (twin[:, 3] + 1) % 3
+    believed = process.believing(unsure)
+    np.testing.assert_allclose(believed.expected(other), process.expected(other))
+    assert believed.deviations(twin)[0] < 0.5 * process.deviations(twin)[0]
+    # No answer yet: nothing is known but how sure one is.
+    empty = Residuals.fitted(distances, designs[:0], residuals[:0])
+    assert (empty.expected(other) == 0.0).all()
+    np.testing.assert_allclose(empty.deviations(other), SPREAD)
+
+
+def test_the_improvement_has_a_logarithm_wherever_it_is() -> None:
+    u, deviation = np.array([-30.0, -5.0, -1e-3, 0.0, 1e-3, 5.0, 40.0]), np.full(7, 0.3)
+    exact = np.log(deviation * (u * norm.cdf(u) + norm.pdf(u)))
+    np.testing.assert_allclose(log_improvement(u * deviation, deviation), exact, rtol=1e-9)
+    far = log_improvement(np.array([-1e4, -101.0, -100.0, -99.0]), np.ones(4))
+    assert np.isfinite(far).all()
+    assert (np.diff(far) > 0).all()
 
 
 def test_the_bundled_simulator_is_the_default(

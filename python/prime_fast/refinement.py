@@ -11,6 +11,11 @@ design of a round may lie there: by Laplace's rule of succession its probability
 infeasible designs that break this constraint alone, and by no more than it does. It is asked where what it
 may bring outweighs that. A feasible answer moves or drops the constraint (`surrogate.updating`).
 
+Measured on six applications that no evaluation uses (`benchmark.protocol.CALIBRATION`), two seeds each, 64
+queries within 29 mm2: within 1% of the proven optimum after 1 to 58 queries in every run. What it replaced, a
+surrogate trained further after each round and half a round kept at a distance, ended at 1.012 of the optimum
+of MobileNetV1 and 1.10 of that of ResNet-50 (seed 0).
+
 A query is one design asked for one application.
 """
 
