@@ -16,7 +16,7 @@ export PYO3_PYTHON := $(abspath $(BIN))/python
 export VIRTUAL_ENV := $(abspath $(VENV))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: optimize test test-python test-rust lint lint-python lint-rust bench build clean
+.PHONY: optimize test test-python test-rust lint lint-python lint-rust bench docs build clean
 
 optimize: build
 	$(BIN)/prime-fast optimize $(ARGS)
@@ -45,6 +45,11 @@ lint-python: $(VENV)/.built $(VENV)/.dev
 
 bench: $(VENV)/.venv
 	cargo bench --workspace --locked $(ARGS)
+
+# Into target/site; `make docs SITE=serve` shows it at localhost:8000 and follows changes.
+SITE ?= build --strict --clean
+docs: $(VENV)/.built $(VENV)/.dev
+	PYTHONPATH=docs $(BIN)/zensical $(SITE)
 
 build: $(VENV)/.built
 
