@@ -19,7 +19,7 @@ import generated
 DIRECTIVE = re.compile(r"^<!-- generate: (\w+) ?(.*?) -->$")
 
 
-class Equations(Preprocessor):
+class Equations(Preprocessor):  # type: ignore[misc]
     """Blocks of LaTeX."""
 
     def run(self, lines: list[str]) -> list[str]:
@@ -31,15 +31,15 @@ class Equations(Preprocessor):
         return re.sub(r"^```math\n(.*?)^```$", rendered, "\n".join(lines), flags=re.M | re.S).split("\n")
 
 
-class Inline(InlineProcessor):
+class Inline(InlineProcessor):  # type: ignore[misc]
     """LaTeX within a line."""
 
-    def handleMatch(self, m: re.Match[str], data: str) -> tuple[Any, int, int]:  # type: ignore[override] # noqa: ARG002, N802
+    def handleMatch(self, m: re.Match[str], data: str) -> tuple[Any, int, int]:  # noqa: ARG002, N802
         """Return its MathML."""
         return self.md.htmlStash.store(convert(m[1])), m.start(0), m.end(0)
 
 
-class Generated(Preprocessor):
+class Generated(Preprocessor):  # type: ignore[misc]
     """Lines that a function makes."""
 
     def run(self, lines: list[str]) -> list[str]:
@@ -53,7 +53,7 @@ class Generated(Preprocessor):
         return done
 
 
-class SiteExtension(Extension):
+class SiteExtension(Extension):  # type: ignore[misc]
     """Both."""
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802

@@ -96,9 +96,9 @@ def test_one_that_needs_more_than_all_logged_gets_a_feasible_design_that_is_near
     assert not feasible[0]
     usable = (NEEDED["large"] <= CAPACITY) & (SPACE.metric("area_mm2", EVERY) <= AREA)
     assert cost(found.designs[feasible]).min() <= 1.15 * cost(EVERY[usable]).min()
-    again = offline._searched(METHODS["default"], given, found.surrogate, 0, "quick", 16, None)[0]
+    again = offline._searched(METHODS["default"], given, found.surrogate, 0, "quick", 16, None, None)[0]
     assert np.array_equal(found.designs, again)
-    (one,) = offline._searched(METHODS["default"], given, found.surrogate, 0, "quick", 1, None)[0]
+    (one,) = offline._searched(METHODS["default"], given, found.surrogate, 0, "quick", 1, None, None)[0]
     assert np.array_equal(one, found.designs[0])
     searched = [(done, total) for stage, done, total in stages if stage == "search"]
     assert listed or searched == sorted(searched)

@@ -19,7 +19,7 @@ from test_logs import SPACE, good_rows, with_row
 
 from prime_fast import ConfigurationError, DataError
 from prime_fast.logs import files_of, formats, read_log, read_table, write_table
-from prime_fast.pipeline import read_logs
+from prime_fast.run_inputs import read_logs
 
 
 def packed(frame: pl.DataFrame, name: str) -> bytes:

@@ -485,7 +485,7 @@ def test_what_was_believed_or_answered_promises_nothing_more() -> None:
 
     def surrogate(ranks: Ranks) -> np.ndarray:
         # The order matters to nobody.
-        return np.log(truth(space.frame(ranks).with_columns(order=pl.lit("rows")))[0])
+        return np.asarray(np.log(truth(space.frame(ranks).with_columns(order=pl.lit("rows")))[0]))
 
     distances = Distances(space, surrogate, designs[:8])
     residuals = 0.2 + 0.1 * np.sin(designs[:, 0] + designs[:, 1])

@@ -233,9 +233,10 @@ class _Limits:
 
     def excess(self, ranks: Ranks) -> NDArray[np.float64]:
         """Return by how much designs break the constraints in all: shape (n,)."""
-        return np.sum(
-            [np.zeros(len(ranks)), *(one.excess(self._space, ranks) for one in self._constraints)], axis=0
-        )
+        total = np.zeros(len(ranks))
+        for one in self._constraints:
+            total += one.excess(self._space, ranks)
+        return total
 
     def probability(self, ranks: Ranks, probability: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a probability of being feasible, lowered by Laplace's rule where constraints are broken."""

@@ -153,7 +153,7 @@ def _told(value: object) -> str:
 
 def in_force(ctx: click.Context, file: Path | None) -> list[str]:
     """Return the arguments, and each option that is not at its built-in default, with where it is from."""
-    told = []
+    told: list[str] = []
     for argument in ctx.command.params:
         if isinstance(argument, click.Argument):
             value = ctx.params.get(str(argument.name))

@@ -494,7 +494,7 @@ class _Session:
                 context, (good, bad) = self.contexts[place], judged[place]
                 ranks = self.data.ranks[np.concatenate([good, bad])]
                 outputs = padded_outputs(networks, self.encoder, ranks, context, settings.architecture)
-                parts.append((place, outputs, self.targets[good, 0]))
+                parts.append((int(place), outputs, self.targets[good, 0]))
             for number, (alpha, beta) in enumerate(candidates):
                 taus, aurocs, eces = [], [], []
                 for _, outputs, truth in parts:
@@ -542,7 +542,7 @@ class _Session:
         return {**chosen, "reason": reason}
 
     def _held_out(
-        self, parts: list[tuple[int, NDArray[np.float64], NDArray[np.floating]]], number: int, candidates: int
+        self, parts: list[tuple[int, NDArray[np.float64], NDArray[np.float64]]], number: int, candidates: int
     ) -> dict[str, dict[str, NDArray[Any]]]:
         """Return what the members of a candidate predict of the held-out designs, by place of application."""
         found = {}
