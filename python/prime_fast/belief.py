@@ -234,8 +234,8 @@ class _Limits:
     def excess(self, ranks: Ranks) -> NDArray[np.float64]:
         """Return by how much designs break the constraints in all: shape (n,)."""
         total = np.zeros(len(ranks))
-        for one in self._constraints:
-            total += one.excess(self._space, ranks)
+        for constraint in self._constraints:
+            total += constraint.excess(self._space, ranks)
         return total
 
     def probability(self, ranks: Ranks, probability: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ NOISE = 1e-3
 """Variance of an answer by itself, over that of the process."""
 SPREAD = 0.05
 """Deviation expected before there is an answer, of the logarithm of an objective."""
-LEASTS = (0.01, 0.03, 0.1)
+LEASTS = (0.01, 0.03)
 """How much any parameter may be taken to matter, over the one that matters most."""
 MOST = 512
 """Answers that a process is fitted to, at most: those given first."""

@@ -246,36 +246,51 @@ def refining_tables(
     )
     methods = runs["method"].unique(maintain_order=True).to_list()
     seeds = runs["seed"].n_unique()
-    note = f"Median of {seeds} seeds (lowest to highest); {FAILED}: not within {settings.queries} queries."
     tables = [_overall(runs, methods, checkpoints, settings)]
-    for column, what in (
-        *((f"to_{share:.0%}", f"Queries to within {share:.0%} of the optimum") for share in SHARES),
-        *((f"after_{count}", f"Latency over the optimum after {count} queries") for count in checkpoints),
+    fails = f"{FAILED}: not within {settings.queries} queries"
+    for column, what, note in (
+        *(
+            (
+                f"to_{share:.0%}",
+                f"Queries to within {share:.0%} of the optimum",
+                f"(lowest-highest); {fails}.",
+            )
+            for share in SHARES
+        ),
+        *(
+            (f"after_{count}", f"Latency over the optimum after {count} queries", "; extremes in the CSV.")
+            for count in checkpoints
+        ),
     ):
+        counted = column.startswith("to_")
         lines: list[Row] = []
-        spec = ".0f" if column.startswith("to_") else ".3f"
         for name in runs["application"].unique(maintain_order=True):
             line: Row = {"application": name}
             for method in methods:
                 values = runs.filter((pl.col("application") == name) & (pl.col("method") == method))[column]
                 if len(values):
-                    line |= _spread(method, values, spec)
+                    line |= _spread(method, values, shown=counted)
             lines.append(line)
         frame = pl.DataFrame(lines, infer_schema_length=None)
-        columns = [("", "application", ""), *((method, f"{method}_shown", "") for method in methods)]
-        tables.append(Table(column.replace("%", "-percent"), what, frame, columns, [note]))
+        columns = [("", "application", "")]
+        columns += [
+            (method, f"{method}_shown" if counted else method, "" if counted else ".3f") for method in methods
+        ]
+        notes = [f"Median of {seeds} seeds{' ' if counted else ''}{note}"]
+        tables.append(Table(column.replace("%", "-percent"), what, frame, columns, notes))
     return tables, runs
 
 
-def _spread(method: str, values: pl.Series, spec: str) -> Row:
-    """Return the median of some runs, their extremes, and these as they are printed."""
+def _spread(method: str, values: pl.Series, *, shown: bool) -> Row:
+    """Return the median of some runs and their extremes, and these in one text if they are to be shown."""
     low, middle, high = (
         float(np.quantile(values.to_numpy(), share, method="inverted_cdf")) for share in (0.0, 0.5, 1.0)
     )
-    shown = cell(middle, spec)
-    if low < high:
-        shown += f" ({cell(low, spec)}-{cell(high, spec)})"
-    return {method: middle, f"{method}_low": low, f"{method}_high": high, f"{method}_shown": shown}
+    line: Row = {method: middle, f"{method}_low": low, f"{method}_high": high}
+    if shown:
+        extremes = f" ({cell(low, '.0f')}-{cell(high, '.0f')})" if low < high else ""
+        line[f"{method}_shown"] = cell(middle, ".0f") + extremes
+    return line
 
 
 def _overall(
