@@ -118,7 +118,7 @@ def test_a_design_is_asked_for_each_and_good_for_all(whole: RefineResult) -> Non
     # A design is worth the geometric mean, if it is feasible for both and within the limit.
     every = space.frame(space.ranks(np.arange(space.size, dtype=np.uint64)))
     both = [truth(every, name) for name in NEEDED_KIB]
-    worth = np.sqrt(both[0]["time_ms"] * both[1]["time_ms"]).to_numpy()
+    worth = np.sqrt((both[0]["time_ms"] * both[1]["time_ms"]).to_numpy())
     usable = (both[0]["feasible"] & both[1]["feasible"] & (both[0]["power_mw"] <= LIMIT_MW)).to_numpy()
     by_index = dict(enumerate(np.where(usable, worth, np.nan)))
     expected = [by_index[int(index)] for index in space.indices(space.ranks_from_frame(whole.designs))]

@@ -32,7 +32,8 @@ NOISE = 1e-3
 SPREAD = 0.05
 """Deviation expected before there is an answer, of the logarithm of an objective."""
 LEASTS = (0.01, 0.03)
-"""How much any parameter may be taken to matter, over the one that matters most."""
+"""How much any parameter may be taken to matter, over the one that matters most. With more, designs that
+differ in nothing that matters look worth asking one after the other."""
 MOST = 512
 """Answers that a process is fitted to, at most: those given first."""
 
