@@ -67,7 +67,7 @@ def test_tables_are_medians_over_seeds_and_failures_count() -> None:
     assert five[0]["genetic_shown"] == "fail (9-fail)"
     assert one[0]["refine_shown"] == "12 (5-fail)"
     assert {"refine": 1.01, "refine_low": 1.001, "refine_high": 1.03}.items() <= after[0].items()
-    assert tables[3].cells() == [["M4", "1.010", "fail"]]
+    assert tables[3].cells() == [["M4", "1.010", "1.500"]]
     refined, genetic = overall
     assert refined["reached_5%"] == 100.0
     assert refined["reached_1%"] == pytest.approx(200 / 3)
