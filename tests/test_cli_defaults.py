@@ -117,6 +117,11 @@ def test_bad_file(run: Run, tmp_path: Path, case: str) -> None:
     assert err.count("\n") == 1
 
 
+def test_file_of_an_editor_that_marks_utf_8(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "prime-fast.toml").write_text("[solve]\nlimit = ['area_mm2=50']\n", encoding="utf-8-sig")
+    assert limits(run) == {"area_mm2": 50.0}
+
+
 def test_file_that_is_no_text(run: Run, tmp_path: Path) -> None:
     (tmp_path / "prime-fast.toml").write_bytes(b"\xff\xfe\x00")
     code, out, err = run(*SOLVE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,27 @@ def test_code(directory: Path, command: str, code: int) -> None:
         assert done.stdout == ""
     written = {path.name for path in directory.iterdir()} - {"bad.csv", "bad.toml", "run", "small.toml"}
     assert written <= {0: {"log.csv"}, 4: {"prime-fast-runs"}}.get(code, set())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are delivered differently on Windows")
+def test_ctrl_c_in_a_self_test() -> None:
+    process = subprocess.Popen(  # noqa: S603
+        [SCRIPT, "doctor"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        # The tests before the training are done.
+        assert any(line.startswith("ok       search ") for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=300)  # a compilation is not cut short
+    finally:
+        process.kill()
+    assert (process.returncode, errors.strip()) == (130, "Interrupted.")
 
 
 def test_doctor_in_a_directory_that_is_gone(tmp_path: Path) -> None:

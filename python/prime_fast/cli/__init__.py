@@ -190,7 +190,8 @@ def _with_variable(error: click.ClickException) -> click.ClickException:
     """Return an error that says, too, which variable of the environment holds a bad value."""
     if not isinstance(error, click.BadParameter) or error.ctx is None or error.param is None:
         return error
-    if error.ctx.get_parameter_source(str(error.param.name)) is not ParameterSource.ENVIRONMENT:
+    source = error.ctx.get_parameter_source(str(error.param.name))
+    if source is not ParameterSource.ENVIRONMENT or getattr(error.param, "show_envvar", False):
         return error
     return click.BadParameter(f"{error.message} (from {error.param.envvar})", error.ctx, error.param)
 

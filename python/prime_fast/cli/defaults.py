@@ -77,7 +77,7 @@ def read_file(file: Path, group: click.Group, ctx: click.Context) -> dict[str, A
     import tomllib
 
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"can't read {file}: {error}") from None
     except tomllib.TOMLDecodeError as error:
