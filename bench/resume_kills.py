@@ -2,15 +2,17 @@
 
     python bench/resume_kills.py --out bench/results/resume.md
 
-Every run is a process of its own that gets SIGKILL. Moments are drawn one from each of as many equal parts of
-an uninterrupted run as there are kills, the first second and the end among them; some directories are killed
-several times in a row. Small networks and checkpoints every 0.2 s, so that many kills fall between two of
-them; ``--real`` for what `optimize --budget quick` does. Compiled functions are kept in a cache that JAX
-shares between the processes, as 30 kills would otherwise compile for ten minutes.
+Every run is a process of its own that gets SIGKILL. Moments are drawn one from each of as many equal parts
+of an uninterrupted run as there are kills, its first and its last ones among them; some directories are
+killed several times in a row. Networks are small and checkpoints come every 0.2 s, so that many kills fall
+between two of them; ``--real`` for what `optimize --budget quick` does. The processes are forked from one
+that has imported everything, and share JAX's cache of compiled functions: else 30 kills would import and
+compile for an hour.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -24,24 +26,17 @@ from typing import Any, NamedTuple
 
 import click
 
-import prime_fast as pf
-from prime_fast.logs import generate, write_table
-from prime_fast.run_directory import CHECKPOINT, MANIFEST
-from prime_fast.surrogate.checkpoint import Checkpoint  # noqa: F401 (JAX is there before times are taken)
-
 FILES = ("proposals.parquet", "proposals.csv", "surrogate.safetensors", "training.jsonl")
 TIMES = ("seconds", "out")
 """What of a result differs from run to run."""
 CHAINS = (1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 5, 5)
 """Kills in a row on one directory."""
-SMALL = """
-import dataclasses, sys
-from prime_fast.surrogate import checkpoint, settings
-quick = dataclasses.replace(settings.PRESETS["quick"], width=16, steps=200, selection_steps=200)
-settings.PRESETS = {**settings.PRESETS, "quick": quick}
-checkpoint.SECONDS, checkpoint.SHARE = 0.2, 1.0
+MANIFEST, CHECKPOINT = "manifest.json", "checkpoint.safetensors"
+LOG = """
+import prime_fast as pf
+from prime_fast.logs import generate, write_table
+write_table(generate(pf.Simulator("MobileNetV2"), 1500, seed=3), "log.parquet")
 """
-CALL = "import sys; from prime_fast.cli import script; script()"
 
 
 class Kill(NamedTuple):
@@ -57,34 +52,53 @@ class Runs:
 
     def __init__(self, folder: Path, *, real: bool) -> None:
         self.folder = folder
-        self.code = CALL if real else SMALL + CALL
-        self.environment = os.environ | {
-            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
-        write_table(generate(pf.Simulator("MobileNetV2"), 1500, seed=3), folder / "log.parquet")
-        self.begin = ["--app", "MobileNetV2", "--logs", "log.parquet", "--budget", "quick"]
+        # Not here: what starts threads can't be forked.
+        subprocess.run([sys.executable, "-c", LOG], cwd=folder, check=True)  # noqa: S603
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        from prime_fast import cli
+        from prime_fast.cli import optimize, tables  # noqa: F401 (imported on use, else)
+        from prime_fast.surrogate import checkpoint, settings
 
-    def start(self, directory: Path) -> subprocess.Popen[str]:
+        self.main = cli.main
+        if not real:
+            changes: Any = {"width": 16, "steps": 200, "selection_steps": 200}
+            quick = dataclasses.replace(settings.PRESETS["quick"], **changes)
+            vars(settings)["PRESETS"] = {**settings.PRESETS, "quick": quick}
+            vars(checkpoint).update(SECONDS=0.2, SHARE=1.0)
+
+    def start(self, directory: Path) -> int:
         """Resume what is in a directory, or begin where a kill came before there was a manifest."""
-        where = ["--out", directory.name, *self.begin]
+        where = [
+            "--app",
+            "MobileNetV2",
+            "--logs",
+            "log.parquet",
+            "--budget",
+            "quick",
+            "--out",
+            directory.name,
+        ]
         if (directory / MANIFEST).exists():
             where = ["--resume", directory.name]
-        return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", self.code, "optimize", "--quiet", *where],
-            cwd=self.folder,
-            env=self.environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = os.fork()
+        if process:
+            return process
+        code = 1
+        try:
+            os.chdir(self.folder)
+            self.main(["optimize", "--quiet", *where])
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        finally:
+            os._exit(code)
 
     def complete(self, directory: Path) -> float:
         """Let a run come to its end; return the time it took."""
         began = time.perf_counter()
-        process = self.start(directory)
-        _, errors = process.communicate()
-        if process.returncode != 0:
-            raise click.ClickException(f"{directory}: exit code {process.returncode}: {errors}")
+        _, status = os.waitpid(self.start(directory), 0)
+        if status:
+            raise click.ClickException(f"{directory}: exit status {status}")
         return time.perf_counter() - began
 
 
@@ -120,10 +134,11 @@ def outcome(directory: Path) -> dict[str, Any]:
 @click.option("--out", type=click.Path(path_type=Path), help="File for the table; printed if not given.")
 def main(seed: int, out: Path | None, *, real: bool) -> None:
     """Kill, resume, compare."""
+    began = time.perf_counter()
     generator = random.Random(seed)  # noqa: S311
     with tempfile.TemporaryDirectory() as name:
         runs = Runs(Path(name), real=real)
-        # The first fills the cache of compiled functions.
+        # Fills the cache of compiled functions.
         runs.complete(runs.folder / "compiling")
         whole = runs.complete(runs.folder / "whole")
         wanted = outcome(runs.folder / "whole")
@@ -138,9 +153,9 @@ def main(seed: int, out: Path | None, *, real: bool) -> None:
                 seconds = moments.pop()
                 process = runs.start(directory)
                 time.sleep(seconds)
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
-                ended = "" if process.returncode == -signal.SIGKILL else f" (ended: {process.returncode})"
+                os.kill(process, signal.SIGKILL)
+                _, status = os.waitpid(process, 0)
+                ended = "" if os.WIFSIGNALED(status) else " (had ended)"
                 kills.append(Kill(number, seconds, state(directory) + ended))
                 click.echo(f"{number}: {seconds:.2f} s: {kills[-1].found}", err=True)
             runs.complete(directory)
@@ -158,7 +173,7 @@ def main(seed: int, out: Path | None, *, real: bool) -> None:
         "",
         f"{len(kills)} kills of {len(CHAINS)} runs; an uninterrupted run took {whole:.1f} s. Compared: "
         f"{', '.join(FILES)} and the manifest's result but for times.",
-        f"Runs that differ: {len(different)}.",
+        f"Runs that differ: {len(different)}. The whole took {time.perf_counter() - began:.0f} s.",
     ]
     text = "\n".join(lines)
     if out is None:

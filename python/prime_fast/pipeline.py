@@ -33,6 +33,7 @@ from prime_fast.run_inputs import (
     resolved,
 )
 from prime_fast.space import space_named
+from prime_fast.tracking import EXPERIMENT, check_installed, tracked
 from prime_fast.verification import EDGE_TPU_V1, reference_designs, simulators_for, verify
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ Architecture = Literal["mlp", "transformer"]
 Progress = Callable[[str, int, int], None]
 
 SURROGATE = "surrogate.safetensors"
+TOLD = ("method", "budget", "seed", "applications", "learned_from", "objective", "limits", "proposals")
+"""Inputs that tell a run from others in MLflow."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,8 @@ def optimize(
     feasible_values: Mapping[str, Sequence[str]] | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    tensorboard: str | Path | None = None,
+    mlflow: str | None = None,
 ) -> OptimizeResult:
     """Train a conservative surrogate on logged designs, search it, and verify what it proposes.
 
@@ -249,6 +254,10 @@ def optimize(
         A new or empty directory for manifest, proposals, surrogate and training records.
     progress : callable, optional
         Called with a stage's name, what is done and the total.
+    tensorboard : path, optional
+        Directory for event files of the training, for TensorBoard.
+    mlflow : str, optional
+        Tracking URI of an MLflow server that takes the training's metrics.
 
     Returns
     -------
@@ -260,6 +269,7 @@ def optimize(
         One sentence that says what is wrong and what would be right.
     """
     _check_threads(threads)
+    check_installed(tensorboard, mlflow)
     mapping = mapping_of(mapping)
     inputs = resolved(
         applications,
@@ -293,7 +303,7 @@ def optimize(
             raise
         if run is not None:
             run.began_with(logs=log_entries(read))
-        return _run(inputs, task, read, run, threads, progress)
+        return _run(inputs, task, read, run, threads, progress, tensorboard, mlflow)
 
 
 def resume(
@@ -302,6 +312,8 @@ def resume(
     logs: Log | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    tensorboard: str | Path | None = None,
+    mlflow: str | None = None,
 ) -> OptimizeResult:
     """Go on with a run of `optimize` that was killed, interrupted or failed; read a complete one's result.
 
@@ -314,8 +326,8 @@ def resume(
         The run's directory. All inputs come from its manifest.
     logs : Log, optional
         The log, where the run was given one that no file holds as it was.
-    threads, progress
-        As for `optimize`.
+    threads, progress, tensorboard, mlflow
+        As for `optimize`. Both take up what they have of the run; what was trained again comes twice, alike.
 
     Returns
     -------
@@ -328,6 +340,7 @@ def resume(
         changed, its manifest or its checkpoint is damaged, or this version trains with other settings.
     """
     _check_threads(threads)
+    check_installed(tensorboard, mlflow)
     path = Path(path)
     if read_manifest(path).get("status") == "complete":
         return _read_result(path)
@@ -351,7 +364,7 @@ def resume(
         run.release()
         raise
     with _noted(run):
-        return _run(inputs, task, read, run, threads, progress)
+        return _run(inputs, task, read, run, threads, progress, tensorboard, mlflow)
 
 
 def _check_threads(threads: int | None) -> None:
@@ -395,19 +408,32 @@ def _run(
     run: RunDirectory | None,
     threads: int | None,
     progress: Progress | None,
+    tensorboard: str | Path | None,
+    mlflow: str | None,
 ) -> OptimizeResult:
     trains = method_named(inputs.method).kind == "network"
-    found = run_offline(
-        inputs.method,
-        task,
-        seed=inputs.seed,
-        budget=inputs.budget,
-        architecture=inputs.architecture,
-        proposals=inputs.proposals,
-        progress=progress,
-        record=None if run is None else Recorder(run, logs, inputs.learned_from, inputs.seed),
-        checkpoint=run.checkpoint if run is not None and trains else None,
-    )
+    name = EXPERIMENT if run is None else f"{run.path.resolve()}, {run.manifest['started']}"
+    told = {key: value for key, value in inputs.to_manifest().items() if key in TOLD}
+    kept = None if run is None else Recorder(run, logs, inputs.learned_from, inputs.seed)
+    with tracked(tensorboard, mlflow, name, told) as sinks:
+
+        def record(entry: dict[str, Any]) -> None:
+            if kept is not None:
+                kept(entry)
+            for sink in sinks:
+                sink(entry)
+
+        found = run_offline(
+            inputs.method,
+            task,
+            seed=inputs.seed,
+            budget=inputs.budget,
+            architecture=inputs.architecture,
+            proposals=inputs.proposals,
+            progress=progress,
+            record=record,
+            checkpoint=run.checkpoint if run is not None and trains else None,
+        )
     if run is not None and trains:
         found.surrogate.save(run.path / SURROGATE)  # type: ignore[union-attr]
     result = _verified(task, found, logs, inputs, threads, run)

@@ -23,7 +23,7 @@ from prime_fast.cli.options import (
 )
 from prime_fast.cli.progress import progress_bar
 
-WITH_RESUME = {"resume", "no_report", "threads", "json", "quiet", "verbose"}
+WITH_RESUME = {"resume", "no_report", "threads", "tensorboard", "mlflow", "json", "quiet", "verbose"}
 """What changes nothing in a result."""
 
 
@@ -133,6 +133,13 @@ WITH_RESUME = {"resume", "no_report", "threads", "json", "quiet", "verbose"}
     help="New or empty directory for the run's files; prime-fast-runs/DATE-TIME-APP by default.",
 )
 @click.option(
+    "--tensorboard",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory for TensorBoard's event files of the training.",
+)
+@click.option("--mlflow", metavar="URI", help="MLflow server that takes the training's metrics.")
+@click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="DIR",
@@ -183,7 +190,8 @@ def command(
             remark(f"The run in {resume} is complete; this is its result.")
     with progress_bar() as progress:
         if resume is not None:
-            result = pipeline.resume(resume, threads=options["threads"], progress=progress)
+            kept = {name: options[name] for name in ("threads", "tensorboard", "mlflow")}
+            result = pipeline.resume(resume, progress=progress, **kept)
         else:
             result = pipeline.optimize(
                 list(applications) or None,
