@@ -86,7 +86,9 @@ def parse(words: list[str]) -> None:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks and a search that take little time."""
     monkeypatch.setattr(methods.Method, "settings", lambda *_: TINY)
-    monkeypatch.setattr(offline, "SEARCH_EVALUATIONS", {"quick": 2000})
+    monkeypatch.setitem(offline.SEARCH_EVALUATIONS, "quick", 2000)
+    # The tutorial asks for reports.
+    monkeypatch.setenv("PRIME_FAST_OPTIMIZE_NO_REPORT", "1")
     monkeypatch.setattr(refinement, "EVALUATIONS", 2000)
 
 
