@@ -25,7 +25,7 @@ MOST_LOGGED = 20_000
 MOST_HELD_OUT = 4_000
 """Held-out designs that are kept of each application, feasible and infeasible ones each."""
 BEST_LOGGED = 200
-"""The best designs of each log, kept in any case."""
+"""The best designs of each log, kept in any case; at most half of what is kept of it."""
 
 
 class Recorder:
@@ -72,7 +72,7 @@ def log_sample(logs: Sequence[Log], names: Sequence[str], seed: int = 0) -> pl.D
         rows = np.arange(len(log))
         if len(log) > each:
             order = np.lexsort((rows, log.values))
-            best = order[: min(BEST_LOGGED, each, int(log.feasible.sum()))]
+            best = order[: min(BEST_LOGGED, each // 2, int(log.feasible.sum()))]
             rest = generator.choice(np.setdiff1d(rows, best), each - len(best), replace=False)
             rows = np.sort(np.concatenate([best, rest]))
         name = pl.lit(names[place] if names else None, dtype=pl.String)

@@ -22,6 +22,7 @@ from prime_fast.cli.options import (
     warn,
 )
 from prime_fast.cli.progress import progress_bar
+from prime_fast.errors import PrimeFastError
 
 WITH_RESUME = {"resume", "no_report", "threads", "tensorboard", "mlflow", "json", "quiet", "verbose"}
 """What changes nothing in a result."""
@@ -145,7 +146,9 @@ WITH_RESUME = {"resume", "no_report", "threads", "tensorboard", "mlflow", "json"
     metavar="DIR",
     help="Go on with the run in this directory, which has all its inputs.",
 )
-@click.option("--no-report", is_flag=True, help="Write no report.html.")
+@click.option(
+    "--no-report", is_flag=True, help="Don't write report.html, the page that `prime-fast report` writes."
+)
 @output_options
 def command(
     applications: tuple[str, ...],
@@ -211,7 +214,11 @@ def command(
     if not no_report and result.out is not None:
         from prime_fast.report import write_report
 
-        write_report(result.out, figures=False, threads=options["threads"])
+        try:
+            write_report(result.out, figures=False, threads=options["threads"])
+        except PrimeFastError as error:
+            # The run is whole without it.
+            warn(f"no report was written: {error}")
     for warning in result.warnings:
         warn(warning)
     emit(result.as_dict, lambda: print_result(result, Console()))

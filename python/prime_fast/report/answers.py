@@ -64,10 +64,13 @@ def headline(record: RunRecord) -> list[tuple[str, str]]:
     found = [(f"best of {record.proposals.height} proposals, {what}", f"{number(value)} {unit}".strip())]  # type: ignore[union-attr]
     if not record.simulated or record.value_of(chosen) is None:
         return found
+    references: dict[str, float] = {}
     for row in record.references:
-        reference = row.get(record.objective)
-        if reference is not None and value:
-            found.append((f"better than {row['design']}", times(reference / value)))
+        kind, reference = _kind(str(row["design"])), row.get(record.objective)
+        if reference is not None:
+            references[kind] = min(reference, references.get(kind, reference))
+    if value:
+        found += [(f"better than {kind}", times(known / value)) for kind, known in references.items()]
     optimum = record.optimum()
     if optimum is not None and value:
         found.append(("the proven optimum", times(value / optimum.score)))
@@ -232,10 +235,10 @@ def how_much_better(record: RunRecord) -> Section:
         section.blocks.append(
             Text(NOT_SIMULATED + " So a prediction is compared with what is logged.", "missing")
         )
-    title = title_of(record) if record.manifest["combine"] != "worst" else axis(record.objective)
+    title = axis(record.objective)
     drawn = frame.join(table, on="name").with_columns(
         told=pl.struct("value", "best").map_elements(
-            lambda row: f"{times(row['value'] / row['best'])} better",
+            lambda row: better(row["value"] / row["best"]),
             return_dtype=pl.String,
         )
     )
@@ -274,9 +277,9 @@ def _yardsticks(record: RunRecord, chosen: dict[str, Any]) -> list[dict[str, Any
             best[row["what"]] = row
     rows = list(best.values())
     if not record.references:
-        row = record.best_logged_row()
-        if row is not None and not several:
-            rows.append({"name": name, "what": "best logged", "value": float(row[objective])})
+        logged = record.best_logged_row()
+        if logged is not None and not several:
+            rows.append({"name": name, "what": "best logged", "value": float(logged[objective])})
     rows.append({"name": name, "what": "best proposal", "value": record.value_of(chosen)})
     optimum = record.optimum()
     if optimum is not None:
@@ -284,6 +287,11 @@ def _yardsticks(record: RunRecord, chosen: dict[str, Any]) -> list[dict[str, Any
     for application in record.applications if several and record.simulators else []:
         rows += _one(record, application, chosen)
     return rows
+
+
+def better(ratio: float) -> str:
+    """Return by how many times something is better or worse."""
+    return f"{times(ratio)} better" if ratio >= 1.0 else f"{times(1.0 / ratio)} worse"
 
 
 def _kind(design: str) -> str:
@@ -352,7 +360,7 @@ def _summary(frame: pl.DataFrame) -> str:
     values = dict(first.select("what", "value").rows())
     mine = values["best proposal"]
     told = [
-        f"{times(values[what] / mine)} better than {text}"
+        f"{better(values[what] / mine)} than {text}"
         for what, text in (("best logged", "the best logged design"), (charts.PUBLISHED, "the Edge TPU V1"))
         if what in values
     ]

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import altair as alt
-
 DASH, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
 # Suffixes of names, and the units as people write them.
 UNITS = {
@@ -72,7 +70,7 @@ class Figure:
         What to see in it.
     alternative : str
         The same for those who can't see it.
-    panels : sequence of altair charts
+    panels : sequence of Altair charts
         Each without a width.
     width : int
         Of each panel in a file, in px.
@@ -83,7 +81,7 @@ class Figure:
     name: str
     caption: str
     alternative: str
-    panels: Sequence[alt.LayerChart | alt.Chart]
+    panels: Sequence[Any]
     width: int = 520
     least: int = 0
 

@@ -1,11 +1,11 @@
-"""The charts: each takes a table with columns of fixed names and returns one panel without a width.
+"""The charts: each takes a table with columns of fixed names and returns an Altair chart without a width.
 
 Names from users' files are values and titles, never names of columns or parts of expressions.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import altair as alt
 import polars as pl
@@ -40,6 +40,7 @@ COLOURS = {
     "feasible, kept": BLUE,
     "infeasible, let through": VERMILLION,
 }
+MARKS = {"held out": "circle", "all logged": "circle", PROPOSED: "diamond"}
 DESIGNED = {"designed for": VERMILLION, "another application": GREY}
 SHAPES = {
     LOGGED: "circle",
@@ -107,7 +108,7 @@ def _known(table: pl.DataFrame, order: Sequence[str]) -> list[str]:
     return [name for name in order if name in there]
 
 
-def yardsticks(table: pl.DataFrame, title: str) -> alt.Chart:
+def yardsticks(table: pl.DataFrame, title: str) -> Any:
     """Draw ``value`` by ``name``, a mark a design ``what``; ``told`` is the ratio in words."""
     order = _known(table, ["best logged", PUBLISHED, "best proposal", OPTIMUM])
     names = table["name"].unique(maintain_order=True).to_list()
@@ -132,7 +133,7 @@ def yardsticks(table: pl.DataFrame, title: str) -> alt.Chart:
     )
 
 
-def truth(table: pl.DataFrame, title: str, what_is_true: str) -> alt.LayerChart:
+def truth(table: pl.DataFrame, title: str, what_is_true: str) -> Any:
     """Draw ``predicted`` over ``true`` of designs ``what``, and where both are equal."""
     values = pl.concat([table["true"], table["predicted"]])
     scale = _log(values)
@@ -146,9 +147,7 @@ def truth(table: pl.DataFrame, title: str, what_is_true: str) -> alt.LayerChart:
             x=alt.X("true:Q", title=f"{what_is_true} {title}", scale=scale),
             y=alt.Y("predicted:Q", title=f"predicted {title}", scale=scale),
             color=alt.Color("what:N", scale=_scale(order), sort=order),
-            shape=alt.Shape(
-                "what:N", scale=alt.Scale(domain=order, range=["circle", "diamond"][-len(order) :])
-            ),
+            shape=alt.Shape("what:N", scale=alt.Scale(domain=order, range=[MARKS[name] for name in order])),
             size=alt.condition(alt.datum.what == PROPOSED, alt.value(80), alt.value(16)),
             opacity=alt.condition(alt.datum.what == PROPOSED, alt.value(0.95), alt.value(0.45)),
             tooltip=[
@@ -169,7 +168,7 @@ def curve(
     diagonal: bool = False,
     rule: float | None = None,
     rule_title: str = "",
-) -> alt.LayerChart:
+) -> Any:
     """Draw shares ``y`` over ``x`` from 0 to 1, a line for each ``what``; ``told`` says how many."""
     unit = alt.Scale(domain=[0.0, 1.0])
     order = table["what"].unique(maintain_order=True).to_list()
@@ -203,23 +202,22 @@ def curve(
     return alt.layer(*layers).properties(height=HEIGHT)
 
 
-def extrapolation(table: pl.DataFrame, title: str, best: float | None) -> alt.LayerChart:
+def extrapolation(table: pl.DataFrame, title: str, best: float | None) -> Any:
     """Draw the ensemble's ``deviation`` (a share) over ``predicted`` of designs ``what``."""
+    known = pl.Series([] if best is None else [best], dtype=pl.Float64)
     order = _known(table, ["all logged", PROPOSED])
     points = (
         alt.Chart(table)
         .mark_point(filled=True)
         .encode(
-            x=alt.X("predicted:Q", title=f"predicted {title}", scale=_log(table["predicted"])),
+            x=alt.X("predicted:Q", title=f"predicted {title}", scale=_log(table["predicted"], known)),
             y=alt.Y(
                 "deviation:Q",
                 title="disagreement of the ensemble (standard deviation, %)",
                 axis=alt.Axis(format="%"),
             ),
             color=alt.Color("what:N", scale=_scale(order), sort=order),
-            shape=alt.Shape(
-                "what:N", scale=alt.Scale(domain=order, range=["circle", "diamond"][-len(order) :])
-            ),
+            shape=alt.Shape("what:N", scale=alt.Scale(domain=order, range=[MARKS[name] for name in order])),
             size=alt.condition(alt.datum.what == PROPOSED, alt.value(80), alt.value(16)),
             opacity=alt.condition(alt.datum.what == PROPOSED, alt.value(0.95), alt.value(0.4)),
             tooltip=[
@@ -238,7 +236,7 @@ def extrapolation(table: pl.DataFrame, title: str, best: float | None) -> alt.La
     return (points + rule + text).properties(height=HEIGHT)
 
 
-def changes(table: pl.DataFrame, names: Sequence[str], title: str) -> alt.LayerChart:
+def changes(table: pl.DataFrame, names: Sequence[str], title: str) -> Any:
     """Draw the ``ratio`` of each value of a ``parameter`` to the design, by ``what``; usable filled."""
     order = _known(table, [PREDICTED, SIMULATED])
     one = alt.Chart(pl.DataFrame({"x": [1.0]})).mark_rule(color=GREY).encode(x="x:Q")
@@ -270,7 +268,7 @@ def changes(table: pl.DataFrame, names: Sequence[str], title: str) -> alt.LayerC
     return (one + points).properties(height=max(140, 34 * len(names)))
 
 
-def importance(table: pl.DataFrame) -> alt.LayerChart:
+def importance(table: pl.DataFrame) -> Any:
     """Draw the ``index`` of each ``parameter``, total and first-order (``what``), with standard errors."""
     names = table["parameter"].unique(maintain_order=True).to_list()
     order = ["in total", "alone"]
@@ -291,7 +289,7 @@ def importance(table: pl.DataFrame) -> alt.LayerChart:
     return (bars + errors).properties(height=max(140, 34 * len(names)))
 
 
-def gains(table: pl.DataFrame, title: str) -> alt.LayerChart:
+def gains(table: pl.DataFrame, title: str) -> Any:
     """Draw the ``gain`` of each application ``name``; ``what`` says whether it was designed for."""
     names = table["name"].to_list()
     order = _known(table, list(DESIGNED))
@@ -315,9 +313,7 @@ def gains(table: pl.DataFrame, title: str) -> alt.LayerChart:
     return (one + stems + points).properties(height=max(90, 30 * len(names)))
 
 
-def roofline(
-    layers: pl.DataFrame, roofs: pl.DataFrame, title: str, x: str, bounds: dict[str, str]
-) -> alt.LayerChart:
+def roofline(layers: pl.DataFrame, roofs: pl.DataFrame, title: str, x: str, bounds: dict[str, str]) -> Any:
     """Draw ``reached`` over ``intensity`` of each layer by what ``bound`` it, under roofs."""
     order = [name for name in bounds if name in set(layers["bound"])]
     line = (
@@ -349,7 +345,7 @@ def roofline(
     return (line + points).properties(height=280, title=title)
 
 
-def parts(table: pl.DataFrame, title: str, components: Sequence[str]) -> alt.Chart:
+def parts(table: pl.DataFrame, title: str, components: Sequence[str]) -> Any:
     """Draw stacked bars: ``value`` of each ``component`` of the designs ``name``."""
     names = table["name"].unique(maintain_order=True).to_list()
     colours = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, GREY]
@@ -381,13 +377,13 @@ def lines(
     x: str,
     y: str,
     *,
-    scale_x: str = "linear",
+    scale_x: Literal["linear", "log"] = "linear",
     scale_y: str = "log",
     stepped: bool = False,
     points: bool = False,
     tall: int = 260,
     title: str = "",
-) -> alt.Chart:
+) -> Any:
     """Draw ``y`` over ``x``, a line for each ``what``."""
     order = table["what"].unique(maintain_order=True).to_list()
     drawn = alt.Chart(table, title=title) if title else alt.Chart(table)
@@ -418,7 +414,7 @@ def lines(
 
 def pareto(
     logged: pl.DataFrame, fronts: pl.DataFrame, designs: pl.DataFrame, x: str, y: str, limit: float | None
-) -> alt.LayerChart:
+) -> Any:
     """Draw ``y`` over ``x``: the log, fronts (``what``), and designs (``what``) on top."""
     order = [LOGGED, PROPOSED, "best logged", PUBLISHED, OPTIMUM]
     order = [name for name in order if name in {*logged["what"], *fronts["what"], *designs["what"]}]
@@ -428,7 +424,8 @@ def pareto(
         alt.Tooltip("x:Q", title=x, format=",.4~g"),
         alt.Tooltip("y:Q", title=y, format=",.4~g"),
     ]
-    x_axis = alt.X("x:Q", title=x, scale=_log(logged["x"], fronts["x"], designs["x"]))
+    bound = pl.Series([] if limit is None else [limit], dtype=pl.Float64)
+    x_axis = alt.X("x:Q", title=x, scale=_log(logged["x"], fronts["x"], designs["x"], bound))
     y_axis = alt.Y("y:Q", title=y, scale=_log(logged["y"], fronts["y"], designs["y"]))
     colour = alt.Color("what:N", scale=_scale(order), sort=order)
     layers: list[alt.Chart] = []
@@ -458,12 +455,10 @@ def pareto(
     return alt.layer(*layers).properties(height=360)
 
 
-def parallel(
-    table: pl.DataFrame, ticks: pl.DataFrame, names: Sequence[str], titles: dict[str, str]
-) -> alt.LayerChart:
+def parallel(table: pl.DataFrame, ticks: pl.DataFrame, names: Sequence[str], titles: dict[str, str]) -> Any:
     """Draw a line for each design ``id`` through its ``place`` (0 to 1) on each ``parameter``."""
     order = _known(table, [LOGGED, "best logged", PUBLISHED, PROPOSED])
-    hover = alt.selection_point(fields=["id"], on="pointerover", clear="pointerout", empty=False)
+    hover = alt.selection_point("hover", fields=["id"], on="pointerover", clear="pointerout", empty=False)
     x = alt.X(
         "parameter:N",
         title=None,
@@ -491,6 +486,7 @@ def parallel(
     )
     points = (
         base.mark_circle(size=60)
+        .properties(name="points")  # Altair's own names would number the charts of a process.
         .encode(opacity=alt.when(logged).then(alt.value(0.02)).otherwise(alt.value(0.7)), tooltip=tooltip)
         .add_params(hover)
     )
@@ -498,7 +494,7 @@ def parallel(
     return (drawn + points + labels).properties(height=340)
 
 
-def by_run(table: pl.DataFrame, title: str) -> alt.Chart:
+def by_run(table: pl.DataFrame, title: str) -> Any:
     """Draw ``value`` of every proposal by ``run``; ``best`` ones filled."""
     names = table["run"].unique(maintain_order=True).to_list()
     return (

@@ -93,7 +93,7 @@ def _table(records: Sequence[RunRecord], names: Sequence[str]) -> Table:
                 Cell(record.subject, record.subject),
                 Cell(record.manifest["method"], record.manifest["method"]),
                 Cell(record.manifest["status"], record.manifest["status"]),
-                numeric(predicted, f"{number(predicted)} {unit}".strip()),
+                numeric(predicted, None if predicted is None else f"{number(predicted)} {unit}".strip()),
                 numeric(simulated, f"{number(simulated)} {unit}".strip() if simulated is not None else None),
                 numeric(against, times(against)),
                 numeric(beyond, times(beyond)),

@@ -269,7 +269,7 @@ def _optima(record: RunRecord, metric: str, feasible: pl.DataFrame) -> list[tupl
     known = record.missing.get("optimum")
     found = []
     for area in sorted({*np.geomspace(max(low, 1e-6), high, AREAS).tolist(), *([limit] if limit else [])}):
-        optimum = record.optimum(**{metric: float(area)})
+        optimum = record.optimum(area_mm2=float(area))
         if optimum is not None:
             found.append((optimum.metrics[metric], optimum.score))
     # That nothing fits into a small area is not why an optimum is missing.

@@ -230,7 +230,7 @@ def _selected(record: RunRecord) -> dict[str, Any]:
 
 
 def _truth(record: RunRecord, drawn: pl.DataFrame) -> Figure:
-    title = title_of(record)
+    title = axis(record.objective)
     kinds = drawn["what"].unique(maintain_order=True).to_list()
     true = {("held out",): "logged", ("proposals",): "simulated"}.get(tuple(kinds), "true")
     return Figure(
@@ -390,19 +390,22 @@ def _extrapolation(record: RunRecord) -> list[Block]:
     one = len(task.applications) == 1
     row = record.best_logged_row(name if name in record.manifest["learned_from"] else None) if one else None
     best = None if row is None else float(row[record.objective])
-    low, high = few["distance"].min(), few["distance"].max()
-    far = float(few["deviation"].median() / max(float(cloud["deviation"].median() or 0.0), 1e-12))  # type: ignore[operator]
+    distances = few["distance"].to_numpy()
+    low, high = int(distances.min()), int(distances.max())
+    # One network doesn't disagree with itself.
+    usual = float(np.median(cloud["deviation"].to_numpy()))
+    far = float(np.median(few["deviation"].to_numpy())) / usual if usual > 0.0 else None
     beyond = int((few["predicted"] < best).sum()) if best is not None else 0
     between = f"{low} to {high}" if low != high else f"{low}"
-    told = (
-        f"The proposals differ from the nearest feasible logged design in {between} parameters, and the "
-        f"networks disagree on them {number(far, 2)} times as much as on logged designs."
-    )
+    told = f"The proposals differ from the nearest feasible logged design in {between} parameters"
+    if not high:
+        told = "The proposals are logged designs"
+    if far is not None:
+        told += f", and the networks disagree on them {number(far, 2)} times as much as on logged designs"
+    told += "."
     if best is not None:
-        told += (
-            f" {beyond} of {few.height} are predicted better than anything logged: there the surrogate "
-            "extrapolates."
-        )
+        told += f" {beyond or 'None'} of {few.height} {'is' if beyond < 2 else 'are'} predicted better"
+        told += " than anything logged" + (": there the surrogate extrapolates." if beyond else ".")
     unseen = _unseen(record)
     if unseen:
         told += f" No feasible logged design has the chosen design's {', '.join(unseen)}."
@@ -410,8 +413,9 @@ def _extrapolation(record: RunRecord) -> list[Block]:
         Text(told),
         Figure(
             "extrapolation",
-            "Where the surrogate extrapolates: left of the best logged design nothing was ever measured, "
-            "and the higher a point, the less the networks agree.",
+            "Where the surrogate extrapolates: "
+            + ("left of the best logged design nothing was ever measured, and " if best is not None else "")
+            + "the higher a point, the less the networks agree.",
             f"Scatter plot of the ensemble's disagreement over predicted {axis(record.objective)}: "
             f"{cloud.height} logged designs and {few.height} proposals. {told}",
             [charts.extrapolation(table, title_of(record), best)],

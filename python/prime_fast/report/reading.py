@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from prime_fast.analysis import explain_run
 from prime_fast.analysis.runs import checked_manifest, logs_of, read_run
 from prime_fast.errors import DataError, PrimeFastError
 from prime_fast.exact import solve
-from prime_fast.logs import read_table
 from prime_fast.recording import HELD_OUT, LOG_SAMPLE, SEARCH, log_sample
 from prime_fast.run_directory import read_manifest
 from prime_fast.simulator import Simulator
@@ -151,7 +150,7 @@ class RunRecord:
             self.missing.setdefault("surrogate", self.missing.get("proposals", ""))
             return None
         try:
-            return explain_run(
+            analysis = explain_run(
                 self.finished,
                 proposal=int(self.chosen["proposal"]),
                 reference=None if self.simulators else self.best_logged(),
@@ -159,6 +158,7 @@ class RunRecord:
                 samples=SAMPLES,
                 threads=self.threads,
             )
+            return analysis if self.simulators else replace(analysis, reference="the best logged design")
         except PrimeFastError as error:
             self.missing["surrogate"] = str(error)
             return None
@@ -182,8 +182,10 @@ class RunRecord:
         rows = rows.sort(self.objective, maintain_order=True)
         return rows.row(0, named=True) if rows.height else None
 
-    def optimum(self, applications: list[str] | None = None, **limits: float) -> SolveResult | None:
-        """Return the proven optimum within the limits, or None with a reason."""
+    def optimum(
+        self, applications: list[str] | None = None, *, area_mm2: float | None = None
+    ) -> SolveResult | None:
+        """Return the proven optimum within the limits, or another one on the area; None with a reason."""
         names = self.applications if applications is None else applications
         if not self.simulators:
             self.missing["optimum"] = "the bundled simulator doesn't know application, space or objective"
@@ -195,7 +197,7 @@ class RunRecord:
         try:
             found = solve(
                 [self.own.get(name, name) for name in names],
-                {**self.limits, **limits},
+                self.limits if area_mm2 is None else {**self.limits, AREA: area_mm2},
                 OBJECTIVES[self.objective],  # type: ignore[arg-type]
                 weights=[weights.get(name, 1.0) for name in names],
                 mean="arithmetic" if self.combine == "arithmetic" else "geometric",
@@ -275,9 +277,9 @@ def _table(record: RunRecord, what: str, name: str) -> pl.DataFrame | None:
         record.missing[what] = f"the run has no {name}"
         return None
     try:
-        return read_table(file)[0]
-    except PrimeFastError as error:
-        record.missing[what] = str(error)
+        return pl.read_parquet(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        record.missing[what] = f"{name} is damaged: {str(error).splitlines()[0]}"
         return None
 
 
@@ -289,7 +291,7 @@ def _check_proposals(record: RunRecord, proposals: pl.DataFrame) -> None:
             raise DataError(f"it lacks the column `{lacking[0]}`")
         record.space.ranks_from_frame(proposals)
     except DataError as error:
-        record.missing["proposals"] = f"{record.path / 'proposals.parquet'} is damaged: {error}"
+        record.missing["proposals"] = f"proposals.parquet is damaged: {error}"
         record.proposals = None
 
 

@@ -212,7 +212,7 @@ def _library() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script (BSD-3-Clause)."""
     import vl_convert
 
-    script: str = vl_convert.javascript_bundle(vl_version=VEGA_LITE)
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)
     # No end of a script within it, whatever a later release holds.
     return script.replace("</script", r"<\/script")
 
