@@ -32,7 +32,7 @@ SHOWN = {
 
 
 def test_figures_have_names_that_tell_their_curves() -> None:
-    shown: dict[Any, Any] = {}
+    shown: dict[tuple[str, int], float] = {}
     for record in RECORDED:
         figures, step = tracking.metrics_of(record)
         shown |= {(name, step): value for name, value in figures.items()}
