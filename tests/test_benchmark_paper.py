@@ -49,6 +49,7 @@ from prime_fast.benchmark.printed_table import FAILED, write_tables
 from prime_fast.benchmark.protocol import LogSettings, room, training_log
 from prime_fast.benchmark.runner import KIND, TABLES_KIND
 from prime_fast.errors import ConfigurationError, DataError, PrimeFastError
+from prime_fast.locking import locked_directory
 from prime_fast.methods import METHODS
 from prime_fast.surrogate.constraints import LearnedConstraint
 
@@ -452,6 +453,11 @@ def test_directories_of_something_else(tmp_path: Path) -> None:
         made_up(tmp_path / "thesis.tex")
     (tmp_path / "manifest.json").write_text('{"kind": ')
     with pytest.raises(DataError, match=r"manifest\.json: damaged"):
+        made_up(tmp_path)
+    with (
+        locked_directory(tmp_path),
+        pytest.raises(ConfigurationError, match="another process is at work in this directory"),
+    ):
         made_up(tmp_path)
 
 

@@ -345,7 +345,7 @@ def resume(
     if read_manifest(path).get("status") == "complete":
         return _read_result(path)
     run = RunDirectory.reopen(path)
-    if run.manifest["status"] == "complete":
+    if run.manifest.get("status") == "complete":
         # By another process, meanwhile.
         run.release()
         return _read_result(path)
