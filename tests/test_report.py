@@ -391,10 +391,14 @@ class Opened:
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.told.append(message.text))
         self.page.on("pageerror", lambda error: self.told.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.told.append(dialog.message), dialog.dismiss()))
+        self.page.on("dialog", self._dialog)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(file.as_uri())
         self.page.wait_for_selector("html[data-ready]", state="attached")
+
+    def _dialog(self, dialog: Any) -> None:
+        self.told.append(dialog.message)
+        dialog.dismiss()
 
     def assert_sound(self, file: Path) -> None:
         assert self.told == []
