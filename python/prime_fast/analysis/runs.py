@@ -85,8 +85,14 @@ class FinishedRun:
         return self.task.applications
 
 
-def read_run(path: str | Path) -> FinishedRun:
+def read_run(path: str | Path, *, logs: bool = True) -> FinishedRun:
     """Read the directory of a run.
+
+    Parameters
+    ----------
+    path : str or Path
+    logs : bool
+        Whether to read the logs again.
 
     Raises
     ------
@@ -104,24 +110,24 @@ def read_run(path: str | Path) -> FinishedRun:
     warnings = []
     if manifest["status"] == "interrupted":
         warnings.append("the run was interrupted: its search had not ended")
-    logs, missing = _logs(manifest, path)
-    if missing is not None:
+    read, missing = logs_of(manifest, path) if logs else ([], "the logs were not asked for")
+    if missing is not None and logs:
         warnings.append(f"the distance to the log is left out: {missing}")
     try:
-        task = _task(manifest, space, logs)
-        if not logs and task.combine == "worst" and set(task.references or {}) < set(task.applications):
+        task = _task(manifest, space, read)
+        if not read and task.combine == "worst" and set(task.references or {}) < set(task.applications):
             raise DataError(f"the worst ratio needs the best logged designs, but {missing}")
         for name in task.applications:
             surrogate.predict(np.zeros((1, space.dimensions), space.rank_dtype), task.context(name))
     except (ConfigurationError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path / MANIFEST} doesn't describe a run that can be explained: {error}") from None
     return FinishedRun(
-        path, manifest, space, objective, task, logs, missing, proposals, surrogate, warnings
+        path, manifest, space, objective, task, read, missing, proposals, surrogate, warnings
     )  # fmt: skip
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    file, manifest = path / MANIFEST, read_manifest(path)
+    manifest = read_manifest(path)
     # A run that failed early is told apart before anything else is asked of its manifest.
     if manifest.get("status") == "running":
         raise ConfigurationError(
@@ -130,6 +136,13 @@ def _manifest(path: Path) -> dict[str, Any]:
         )
     if manifest.get("status") == "failed":
         raise ConfigurationError(f"{path}: the run failed: {manifest.get('error', 'no reason is recorded')}")
+    checked_manifest(path, manifest)
+    return manifest
+
+
+def checked_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """Raise DataError unless a manifest has all that a run's must have."""
+    file = path / MANIFEST
     for name, kind in FIELDS.items():
         if name not in manifest:
             raise DataError(f"{file} is damaged, or no manifest of `optimize`: it lacks `{name}`")
@@ -146,7 +159,6 @@ def _manifest(path: Path) -> dict[str, Any]:
     names = [*manifest["applications"], *manifest["learned_from"]]
     if not all(isinstance(name, str) for name in names):
         raise DataError(f"{file} is damaged: an application has no name")
-    return manifest
 
 
 def _space(manifest: dict[str, Any], path: Path) -> DesignSpace:
@@ -187,7 +199,7 @@ def _proposals(path: Path, space: DesignSpace) -> pl.DataFrame:
     return table
 
 
-def _logs(manifest: dict[str, Any], path: Path) -> tuple[list[Log], str | None]:
+def logs_of(manifest: dict[str, Any], path: Path) -> tuple[list[Log], str | None]:
     """Read the logs that were learned from, or say why they can't be."""
     try:
         return recorded_logs(manifest, RunInputs.from_manifest(manifest, path / MANIFEST)), None
