@@ -428,6 +428,17 @@ def pareto(
     x_axis = alt.X("x:Q", title=x, scale=_log(logged["x"], fronts["x"], designs["x"], bound))
     y_axis = alt.Y("y:Q", title=y, scale=_log(logged["y"], fronts["y"], designs["y"]))
     colour = alt.Color("what:N", scale=_scale(order), sort=order)
+    proven = pl.col("what") == OPTIMUM
+
+    def line(part: pl.DataFrame) -> Any:
+        # Between two optima no design is better than the second one; of a log's front the first one counts.
+        steps: Any = "step-before" if (part["what"] == OPTIMUM).all() else "step-after"
+        return (
+            alt.Chart(part)
+            .mark_line(strokeWidth=2, interpolate=steps, point=alt.OverlayMarkDef(size=30, filled=True))
+            .encode(x_axis, y_axis, colour, tooltip=tooltip)
+        )
+
     layers: list[alt.Chart] = []
     if limit is not None:
         at = pl.DataFrame({"x": [limit], "text": ["limit"]})
@@ -437,9 +448,7 @@ def pareto(
         ]
     layers += [
         alt.Chart(logged).mark_circle(size=14, opacity=0.35).encode(x_axis, y_axis, colour, tooltip=tooltip),
-        alt.Chart(fronts)
-        .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30, filled=True))
-        .encode(x_axis, y_axis, colour, tooltip=tooltip),
+        *(line(part) for part in (fronts.filter(proven), fronts.filter(~proven)) if part.height),
         alt.Chart(designs)
         .mark_point(filled=True, size=90, opacity=0.95)
         .encode(

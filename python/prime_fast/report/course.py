@@ -227,7 +227,7 @@ def _pareto(record: RunRecord) -> list[Block]:
         if kind in charts.SHAPES:
             designs.append((kind, kind, row.get(metric), row.get(objective)))
     told = f"{feasible.height:,} feasible designs of the log's sample"
-    proven = " Each green point is proven: no design of that area or less is better." if optima else ""
+    proven = " Below the green line there is no design: its points are proven optima." if optima else ""
     return [
         Figure(
             "pareto",
