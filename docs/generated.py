@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import html
 import importlib
+import inspect
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import click
 
 ROOT = Path(__file__).parents[1]
 CORE_DATA = ROOT / "rust" / "core" / "data"
@@ -19,7 +22,9 @@ SOURCES = {"C": "CACTI 7, Aladdin", "E": "Edge TPU template", "P": "fitted to PR
 
 def table(*rows: Iterable[object]) -> str:
     """Return a Markdown table; the first row is its head."""
-    head, *body = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    # A bar within code ends no cell, and would show its backslash.
+    texts = ([str(cell) for cell in row] for row in rows)
+    head, *body = [[one if one.startswith("`") else one.replace("|", "\\|") for one in row] for row in texts]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body])
 
 
@@ -127,6 +132,36 @@ def exit_codes() -> str:
     done = [0, "", "Done; also where `simulate` explains why a design is infeasible."]
     stopped = [cli.INTERRUPTED, "`KeyboardInterrupt`", "Ctrl-C: what was found by then is printed and kept."]
     return table(["code", "in Python", "when"], done, *rows, stopped)
+
+
+def commands() -> str:
+    """Return what each command's help says: usage, text, examples, arguments and options."""
+    from prime_fast.cli import cli
+
+    context = click.Context(cli, info_name="prime-fast")
+    return "\n\n".join(_command(cli, context))
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    depth = 2 + (0 if context.parent is None else context.command_path.count(" ") - 1)
+    if context.parent is not None:
+        yield f"{'#' * depth} {context.command_path}"
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        # What click prints as it stands are examples.
+        lines = paragraph.strip().splitlines()
+        example = bool(lines) and lines[0].strip() in ("\b", "")
+        yield "\n".join(["```sh", *lines[1:], "```"]) if example else html.escape(paragraph, quote=False)
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f"```text\n{context.command_path} {usage}\n```"
+    records = [one.get_help_record(context) for one in command.get_params(context)]
+    rows = [[f"`{names}`", html.escape(text, quote=False)] for names, text in filter(None, records)]
+    yield table(["option", "meaning"], *rows)
+    if command.epilog:
+        yield html.escape(command.epilog, quote=False)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            if (one := command.get_command(context, name)) is not None:
+                yield from _command(one, click.Context(one, info_name=name, parent=context))
 
 
 def reference(*modules: str) -> str:
