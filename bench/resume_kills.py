@@ -27,7 +27,10 @@ from typing import Any, NamedTuple
 
 import click
 
-FILES = ("proposals.parquet", "proposals.csv", "surrogate.safetensors", "training.jsonl")
+FILES = (
+    "proposals.parquet", "proposals.csv", "surrogate.safetensors", "training.jsonl",
+    "log_sample.parquet", "held_out.parquet", "search.parquet",
+)  # fmt: skip
 TIMES = ("seconds", "out")
 """What of a result differs from run to run."""
 CHAINS = (2, 1, 5, 1, 3, 2, 1, 5, 1, 2, 3, 1, 2, 1)

@@ -28,7 +28,10 @@ from prime_fast.surrogate import checkpoint, settings
 
 Run = Callable[..., tuple[int, str, str]]
 
-FILES = ("proposals.parquet", "proposals.csv", "surrogate.safetensors", RECORDS)
+FILES = (
+    "proposals.parquet", "proposals.csv", "surrogate.safetensors", RECORDS,
+    "log_sample.parquet", "held_out.parquet", "search.parquet",
+)  # fmt: skip
 SMALL = {"width": 8, "members": 4, "steps": 90, "selection_steps": 60, "adversarial_population": 16}
 # As in the fixture below, for processes of their own.
 SCRIPT = f"""
