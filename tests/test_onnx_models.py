@@ -1,9 +1,7 @@
 """Networks that packages on PyPI carry, against the counts of onnx-tool.
 
-Too large for every run: the tests are skipped unless the packages can be found, which
-``pip install --no-deps --target DIR rapidocr-onnxruntime==1.4.4 silero-vad==6.2.3 magika==1.0.3
-onnx-tool==1.0.1 tabulate`` and ``PYTHONPATH=DIR`` see to (45 MB, without what the packages would run their
-models by).
+``pip install --no-deps --group models`` installs the packages (45 MB), without what they would run their
+models by; where one is missing its tests are skipped.
 """
 
 from __future__ import annotations
