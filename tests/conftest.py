@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ def check_result(result: dict[str, Any]) -> str:
     jsonschema.validate(result, schemas.json_schema(command, strict=command not in OPEN))
     return command
 
+
+# Worker processes of pytest-xdist ignore Ctrl-C, which tests send to themselves.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long hypothesis looks, unless a test says so itself: `fast`, or `thorough` by HYPOTHESIS_PROFILE.
 settings.register_profile("fast", deadline=None)
