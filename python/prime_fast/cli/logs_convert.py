@@ -87,7 +87,7 @@ def command(
     \b
     prime-fast logs convert prime/ --out logs.parquet --limit area=27
     prime-fast optimize --logs logs.parquet --app MobileNetV2 --objective runtime
-    prime-fast logs convert runs/ --space mine.toml --mapping mapping.toml --out logs.parquet
+    prime-fast logs convert runs/ --mapping mapping.toml --out logs.parquet
     """  # noqa: D301 (click reads \b)
     from prime_fast.logs import write_table
     from prime_fast.logs.writing import check_suffix
