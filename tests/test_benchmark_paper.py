@@ -1057,9 +1057,9 @@ def test_smoke_run(run: Run, tmp_path: Path) -> None:
         (["--seeds", "0"], "seeds is 0"),
         (["--workers", "0"], "workers is 0"),
         (["--method", "oracle"], "`oracle` is unknown"),
-        (["--budget", "lavish"], "budget is 'lavish'"),
+        (["--budget", "lavish"], "'lavish' is not one of"),
         (["--removed", "1.5"], "removed is 1.5"),
-        (["--surrogate", "cnn"], "architecture is 'cnn'"),
+        (["--surrogate", "cnn"], "'cnn' is not one of"),
     ],
 )
 def test_bad_options(run: Run, options: list[str], text: str) -> None:

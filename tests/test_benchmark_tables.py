@@ -471,7 +471,7 @@ def test_command_writes_tables_and_takes_up_where_it_stopped(run: Run, folder: P
         (("--feasible", 3), "feasible is 3; it must be at least 10"),
         (("--worst", "nan"), "worst is nan; it must be above 0"),
         (("--infeasible", -1), "infeasible is -1"),
-        (("--budget", "huge"), "unknown budget 'huge'; known: quick"),
+        (("--budget", "huge"), "'huge' is not one of 'quick'"),
         (("--method", "guess"), "unknown method `guess`"),
         (("--seeds", 0), "seeds is 0"),
     ],

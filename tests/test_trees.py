@@ -65,8 +65,9 @@ def test_same_seed_same_trees_and_a_trace_of_the_choice(trees: Trees) -> None:
     assert len(candidates) > 1
     chosen = max(candidates, key=lambda choice: choice["tau"])
     assert (trees.selection["leaves"], trees.selection["rounds"]) == (chosen["leaves"], chosen["rounds"])
-    assert told[:-1] == [{"event": "candidate", **choice} for choice in candidates]
-    assert told[-1] == {"event": "selected", **chosen}
+    assert told[:-2] == [{"event": "candidate", **choice} for choice in candidates]
+    assert told[-2] == {"event": "selected", **chosen}
+    assert told[-1]["event"] == "held_out"
 
 
 def test_contexts_tell_applications_apart() -> None:

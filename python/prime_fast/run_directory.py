@@ -104,6 +104,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     file = path / MANIFEST
     if not file.is_file():
         what = f"no {MANIFEST} in it" if path.is_dir() else "no such directory"
+        what = "a file" if path.is_file() else what
         if (path / "refine.json").is_file():
             what = "it is that of `prime-fast refine`"
         raise ConfigurationError(f"{path}: {what}; name the directory of a run, as `optimize --out` makes it")

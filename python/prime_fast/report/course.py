@@ -64,7 +64,7 @@ def _training(record: RunRecord) -> list[Block]:
     steps = [row for row in record.records if row.get("event") == "step"]
     if not steps:
         why = record.missing.get("training", "no step was recorded")
-        if record.manifest["training"] is None:
+        if record.manifest.get("training") is None:
             why = SURROGATE_FREE.format(record.manifest["method"])
         return [Text(f"There are no training curves: {why}.", "missing")]
     chosen: dict[str, Any] = next((row for row in record.records if row.get("event") == "selected"), {})

@@ -73,7 +73,7 @@ def whether_to_believe_it(record: RunRecord) -> Section:
 
 
 def _no_held_out(record: RunRecord) -> str:
-    if record.manifest["training"] is None and record.manifest["method"] != "trees":
+    if record.manifest.get("training") is None and record.manifest["method"] != "trees":
         return f"method {record.manifest['method']} trains nothing"
     reason = next((row.get("reason") for row in record.records if row.get("event") == "selected"), None)
     why = record.missing.get("held_out", "the table is empty")
