@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from prime_fast.errors import PrimeFastError
+from prime_fast.machine import processor_name, usable_processors
 
 Status: TypeAlias = Literal["ok", "warning", "FAILED"]
 Told: TypeAlias = tuple[Status, str]
@@ -192,24 +193,9 @@ def _kernels() -> Told:
     return "ok", text + (f", not {lacks}" if lacks else "")
 
 
-def _usable() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _processor() -> str:
-    """Return what the processor is called."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
-
-
 def _processors() -> Told:
-    usable, there = _usable(), os.cpu_count() or 1
-    text = f"{usable} of {there} to use ({_processor()})"
+    usable, there = usable_processors(), os.cpu_count() or 1
+    text = f"{usable} of {there} to use ({processor_name()})"
     text += f"; {os.getloadavg()[0]:.1f} busy in the last minute" if hasattr(os, "getloadavg") else ""
     if threads := os.environ.get("RAYON_NUM_THREADS"):
         text += f"; RAYON_NUM_THREADS is {threads}"
@@ -268,7 +254,8 @@ def _repeatable() -> Told:
 
     flags = os.environ.get("XLA_FLAGS")
     text = (
-        f"{_processor()}, JAX {jax.__version__}, jaxlib {metadata.version('jaxlib')}, {jax.default_backend()}"
+        f"{processor_name()}, JAX {jax.__version__}, jaxlib {metadata.version('jaxlib')}, "
+        f"{jax.default_backend()}"
         f"{f', XLA_FLAGS={flags}' if flags else ''}: the same seed gives the same designs there; what is "
         "trained elsewhere may round differently. Simulator and search don't differ."
     )

@@ -18,6 +18,7 @@ import numpy as np
 from prime_fast.errors import ConfigurationError, DataError
 from prime_fast.locking import LOCK, contents, lock_directory
 from prime_fast.logs.writing import atomic_file, write_table
+from prime_fast.machine import processor_name, usable_processors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,25 +40,15 @@ PACKAGES = ("prime-fast", "numpy", "jax", "jaxlib", "equinox", "optax", "polars"
 def environment() -> dict[str, Any]:
     """Return what a result may depend on beside its inputs: versions and the kind of machine."""
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
-    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
     return {
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "processor_features": [*simd["baseline"], *simd["found"]],
-        "processors": len(usable(0)),
+        "processors": usable_processors(),
     }
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor()
 
 
 def jax_devices() -> list[str]:
